@@ -3,7 +3,8 @@
  * JavaScript can move and copy memory behind our back, so a wipe covers the bytes that we own, and no more.
  * @module
  */
-import { inspect } from "node:util";
+/** What `util.inspect` looks for; the registered symbol, so that no import is needed. */
+export const INSPECT: unique symbol = Symbol.for("nodejs.util.inspect.custom");
 
 /** Overwrites each array with zeros. Absent ones are passed over, so that `finally` needs no conditions. */
 export function wipe(...secrets: readonly (Uint8Array | undefined)[]): void {
@@ -45,7 +46,7 @@ export class Secret {
     return "[Secret]";
   }
 
-  [inspect.custom](): string {
+  [INSPECT](): string {
     return "[Secret]";
   }
 }
