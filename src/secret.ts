@@ -3,9 +3,6 @@
  * JavaScript can move and copy memory behind our back, so a wipe covers the bytes that we own, and no more.
  * @module
  */
-/** What `util.inspect` looks for; the registered symbol, so that no import is needed. */
-export const INSPECT: unique symbol = Symbol.for("nodejs.util.inspect.custom");
-
 /** Overwrites each array with zeros. Absent ones are passed over, so that `finally` needs no conditions. */
 export function wipe(...secrets: readonly (Uint8Array | undefined)[]): void {
   for (const secret of secrets) secret?.fill(0);
@@ -38,15 +35,17 @@ export class Secret {
     this.#bytes = undefined;
   }
 
-  toJSON(): string {
-    return "[Secret]";
+  static {
+    redact(this, "[Secret]");
   }
+}
 
-  toString(): string {
-    return "[Secret]";
-  }
-
-  [INSPECT](): string {
-    return "[Secret]";
+/**
+ * Makes every instance of a class show `text`, and nothing else, to `util.inspect`, `console.log`,
+ * `JSON.stringify` and `String`. Called in the class's static block.
+ */
+export function redact(target: { readonly prototype: object }, text: string): void {
+  for (const name of [Symbol.for("nodejs.util.inspect.custom"), "toJSON", "toString"]) {
+    Object.defineProperty(target.prototype, name, { value: () => text, configurable: true });
   }
 }
