@@ -1,0 +1,105 @@
+/**
+ * Uses the installed package as an app would, and only through what it exports.
+ * Run in a folder where `coffer` is installed: `node smoke.mjs import` or `node smoke.mjs require`.
+ * Prints one line and exits 0, or throws.
+ * @module
+ */
+import assert from "node:assert/strict";
+import { Buffer } from "node:buffer";
+import { mkdtemp, readFile, readdir, rm } from "node:fs/promises";
+import { createRequire } from "node:module";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import process from "node:process";
+
+const how = process.argv[2] ?? "import";
+assert.ok(["import", "require"].includes(how), `how: expected import or require, got ${how}`);
+const coffer = how === "import" ? await import("coffer") : createRequire(import.meta.url)("coffer");
+const { createVault, openVault, describeVault, passphrase, recovery, isCofferError } = coffer;
+
+const secret = "correct horse battery staple";
+const marker = "smoke: this sentence stays out of every file";
+const plaintext = new TextEncoder().encode(marker);
+const encryptionContext = { purpose: "smoke" };
+const folder = await mkdtemp(join(tmpdir(), "coffer-smoke-"));
+const path = join(folder, "my.vault");
+
+try {
+  const { blob, code } = await makeVault();
+  await refusesTheWrongPassphrase();
+  await opensAgain(passphrase(secret), blob);
+  await opensAgain(recovery(code), blob);
+  await holdsNoPlaintext();
+  await exportsNothingElse();
+} finally {
+  await rm(folder, { recursive: true, force: true });
+}
+const runtime = process.versions.bun ? `Bun ${process.versions.bun}` : `Node ${process.versions.node}`;
+process.stdout.write(`${runtime}, ${how}: create, encrypt, decrypt, data key, close, open again\n`);
+
+async function makeVault() {
+  assert.equal((await describeVault(path)).exists, false);
+  const { vault, recoveryCode } = await createVault(path, { unlock: passphrase(secret) });
+  try {
+    const { keyMetadata } = await vault.kms.createKey({ alias: "alias/smoke" });
+    const sealed = await vault.kms.encrypt({ keyId: "alias/smoke", plaintext, encryptionContext });
+    assert.equal(sealed.keyId, keyMetadata.keyId);
+    await decryptsToTheSame(vault, sealed.ciphertextBlob);
+    await assert.rejects(vault.kms.decrypt({ ciphertextBlob: sealed.ciphertextBlob }), (error) =>
+      isCofferError(error, "COFFER_INVALID_CIPHERTEXT"),
+    );
+
+    const dataKey = await vault.kms.generateDataKey({ keyId: "alias/smoke", keySpec: "AES_256" });
+    assert.equal(dataKey.plaintext.length, 32);
+    const opened = await vault.kms.decrypt({ ciphertextBlob: dataKey.ciphertextBlob });
+    assert.deepEqual(Buffer.from(opened.plaintext), Buffer.from(dataKey.plaintext));
+    return { blob: sealed.ciphertextBlob, code: recoveryCode };
+  } finally {
+    await vault.close();
+    await vault.close();
+  }
+}
+
+async function refusesTheWrongPassphrase() {
+  await assert.rejects(openVault(path, { unlock: passphrase("not that one") }), (error) =>
+    isCofferError(error, "COFFER_WRONG_SECRET"),
+  );
+}
+
+async function opensAgain(unlock, blob) {
+  const vault = await openVault(path, { unlock });
+  try {
+    await decryptsToTheSame(vault, blob);
+  } finally {
+    await vault.close();
+  }
+  await assert.rejects(vault.kms.decrypt({ ciphertextBlob: blob, encryptionContext }), isCofferError);
+}
+
+async function decryptsToTheSame(vault, ciphertextBlob) {
+  const opened = await vault.kms.decrypt({ ciphertextBlob, encryptionContext });
+  assert.equal(new TextDecoder().decode(opened.plaintext), marker);
+}
+
+async function holdsNoPlaintext() {
+  const entries = await readdir(path, { recursive: true, withFileTypes: true });
+  const files = entries.filter((entry) => entry.isFile());
+  assert.ok(files.length > 2, "the vault has files");
+  for (const file of files) {
+    const bytes = await readFile(join(file.parentPath ?? file.path, file.name));
+    for (const text of [marker, secret, "alias/smoke"]) {
+      assert.ok(!bytes.includes(text), `${file.name} holds ${text}`);
+    }
+  }
+}
+
+async function exportsNothingElse() {
+  for (const inner of [
+    "coffer/dist/index.js",
+    "coffer/dist/vault.js",
+    "coffer/src/index.ts",
+    "coffer/vault",
+  ]) {
+    await assert.rejects(import(inner), `${inner} can be imported`);
+  }
+}

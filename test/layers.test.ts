@@ -1,0 +1,150 @@
+import { dirname, posix } from "node:path";
+import { describe, expect, test } from "vitest";
+import { filesBelow, textOf } from "./source-files.ts";
+
+/** A file imports only from its own folder or from a lower number. */
+const LAYERS: Readonly<Record<string, number>> = {
+  "errors.ts": 0,
+  "bytes.ts": 0,
+  "secret.ts": 0,
+  "limits.ts": 0,
+  crypto: 1,
+  formats: 2,
+  storage: 3,
+  keystore: 4,
+  kms: 5,
+  envelope: 6,
+  store: 7,
+  "vault.ts": 8,
+  adapters: 9,
+  "index.ts": 10,
+};
+
+/** Modules of Node that reach files, processes or the network, and who may. */
+const DOORS: Readonly<Record<string, readonly string[]>> = {
+  "node:fs": ["storage/file-system.ts", "adapters/cli/"],
+  "node:fs/promises": ["storage/file-system.ts", "adapters/cli/"],
+  "node:child_process": [],
+  "node:net": [],
+  "node:http": [],
+  "node:https": [],
+  "node:dgram": [],
+  "node:dns": [],
+};
+
+/** The algorithms and formats take everything as arguments: no clock, no I/O. A worker thread carries the fallback of Argon2id. */
+const PURE: Readonly<Record<string, readonly string[]>> = {
+  crypto: ["node:crypto", "node:worker_threads"],
+  formats: ["node:crypto"],
+};
+
+const IMPORT =
+  /^(?:import|export)\b(?:[^;"]*?\bfrom)?\s*"([^"]+)"|\bimport\(\s*"([^"]+)"|\bnew URL\(\s*"(\.[^"]+)",\s*import\.meta\.url/gmu;
+
+interface Import {
+  readonly from: string;
+  readonly specifier: string;
+  /** The imported file below `src/`, or `undefined` for a package or a module of Node. */
+  readonly target: string | undefined;
+}
+
+function importsOf(from: string): Import[] {
+  const found: Import[] = [];
+  for (const match of textOf(`src/${from}`).matchAll(IMPORT)) {
+    const specifier = match[1] ?? match[2] ?? match[3];
+    if (specifier === undefined) continue;
+    const target = specifier.startsWith(".") ? posix.join(dirname(from), specifier) : undefined;
+    found.push({ from, specifier, target });
+  }
+  return found;
+}
+
+const files = filesBelow("src").map((path) => path.slice("src/".length));
+const imports = files.flatMap(importsOf);
+
+function folderOf(path: string): string {
+  return path.split("/")[0] ?? path;
+}
+
+function layerOf(path: string): number | undefined {
+  return LAYERS[folderOf(path)];
+}
+
+function shown({ from, specifier }: Import): string {
+  return `${from} imports ${specifier}`;
+}
+
+describe("source files", () => {
+  test("are found, and so are their imports", () => {
+    expect(files).toContain("errors.ts");
+    expect(imports.map(shown)).toContain("bytes.ts imports node:crypto");
+  });
+
+  test("belong to a layer each", () => {
+    expect(files.filter((path) => layerOf(path) === undefined)).toEqual([]);
+  });
+
+  test("import only from their own folder or a lower layer", () => {
+    const upward = imports.filter(({ from, target }) => {
+      if (target === undefined || folderOf(from) === folderOf(target)) return false;
+      const [own, other] = [layerOf(from), layerOf(target)];
+      return own === undefined || other === undefined || (own === other ? own !== 0 : other > own);
+    });
+    expect(upward.map(shown)).toEqual([]);
+  });
+
+  test("import each other by the name of a file that exists", () => {
+    const missing = imports.filter(({ target }) => target !== undefined && !files.includes(target));
+    expect(missing.map(shown)).toEqual([]);
+  });
+
+  test("have no import cycle", () => {
+    const next = new Map<string, string[]>(files.map((path) => [path, []]));
+    for (const { from, target } of imports) if (target !== undefined) next.get(from)?.push(target);
+    const done = new Set<string>();
+    const walk = (path: string, trail: readonly string[]): string | undefined => {
+      if (trail.includes(path)) return [...trail.slice(trail.indexOf(path)), path].join(" -> ");
+      if (done.has(path)) return undefined;
+      for (const target of next.get(path) ?? []) {
+        const cycle = walk(target, [...trail, path]);
+        if (cycle !== undefined) return cycle;
+      }
+      done.add(path);
+      return undefined;
+    };
+    expect(files.map((path) => walk(path, [])).filter((cycle) => cycle !== undefined)).toEqual([]);
+  });
+
+  test("reach files, processes and the network through the named places alone", () => {
+    const found = imports.filter(({ from, specifier }) => {
+      const name = specifier.startsWith("node:") ? specifier : `node:${specifier}`;
+      const allowed = DOORS[name];
+      return allowed !== undefined && !allowed.some((place) => from === place || from.startsWith(place));
+    });
+    expect(found.map(shown)).toEqual([]);
+  });
+
+  test.each(Object.keys(PURE))("of %s use no module of Node beyond their list", (folder) => {
+    const found = imports.filter(
+      ({ from, specifier }) =>
+        folderOf(from) === folder && specifier.startsWith("node:") && !PURE[folder]?.includes(specifier),
+    );
+    expect(found.map(shown)).toEqual([]);
+  });
+
+  test("name the modules of Node with their prefix and need no require", () => {
+    const bare = imports.filter(({ specifier }) =>
+      /^(?:fs|crypto|path|os|util|events|stream|buffer)\b/u.test(specifier),
+    );
+    expect(bare.map(shown)).toEqual([]);
+    expect(files.filter((path) => /\brequire\(/u.test(textOf(`src/${path}`)))).toEqual([]);
+  });
+
+  test("of the public index only pass on what others export", () => {
+    const code = textOf("src/index.ts")
+      .replaceAll(/\/\*[\s\S]*?\*\//gu, "")
+      .replaceAll(/\/\/.*$/gmu, "")
+      .replaceAll(/^export\s+(?:type\s+)?\{[^}]*\}\s+from\s+"[^"]+";$/gmu, "");
+    expect(code.trim()).toBe("");
+  });
+});
