@@ -1,0 +1,118 @@
+/**
+ * Files that are there whole or not at all, and durable once said so.
+ *
+ * The steps are separate, so that a caller can do "write and flush all temporary files", then "rename each", then
+ * "flush the folder": {@link writeTemporary}, {@link publishTemporary}, `fs.syncDirectory`. {@link replaceFile} is
+ * all three for one file. Nothing is ever written through a name that exists: a link planted there is replaced or
+ * refused, never followed.
+ * @module
+ */
+import { randomBytes } from "node:crypto";
+import { dirname } from "node:path";
+import { hex } from "../bytes.ts";
+import { FILE_MODE, type FileHandle, type FileSystem, hasErrno } from "./file-system.ts";
+import { ioError } from "./io-error.ts";
+
+export interface WriteTemporaryOptions {
+  /** Permission bits, set whatever the umask. @defaultValue 0o600 */
+  readonly mode?: number;
+  /**
+   * What to do with something that has this name: `refuse` it (`EEXIST`), or `remove` it first, for a fixed name
+   * that only the holder of the vault lock writes, and that a crash may have left. @defaultValue "refuse"
+   */
+  readonly leftover?: "refuse" | "remove";
+}
+
+/**
+ * Creates a file with this content and flushes it to the drive; its name is durable only after `syncDirectory`.
+ * Removes its own file when it fails, and never one that it did not make.
+ * @throws CofferError `COFFER_IO`.
+ */
+export async function writeTemporary(
+  fs: FileSystem,
+  path: string,
+  bytes: Uint8Array,
+  options: WriteTemporaryOptions = {},
+): Promise<void> {
+  const mode = options.mode ?? FILE_MODE;
+  try {
+    if (options.leftover === "remove") await unlinkIfPresent(fs, path);
+    const handle = await fs.open(path, "create", mode);
+    try {
+      await fill(handle, bytes, mode);
+    } catch (error) {
+      // The first error is what counts.
+      await fs.unlink(path).catch(() => undefined);
+      throw error;
+    }
+  } catch (error) {
+    throw ioError(error, "write a file", path);
+  }
+}
+
+async function fill(handle: FileHandle, bytes: Uint8Array, mode: number): Promise<void> {
+  try {
+    await handle.chmod(mode);
+    await handle.write(bytes, 0);
+    await handle.sync();
+  } catch (error) {
+    await handle.close().catch(() => undefined);
+    throw error;
+  }
+  await handle.close();
+}
+
+/**
+ * Renames a file written by {@link writeTemporary} onto its final name, replacing what is there in one step.
+ * Durable only after `syncDirectory`. @throws CofferError `COFFER_IO`; then the old file is intact.
+ */
+export async function publishTemporary(fs: FileSystem, temporaryPath: string, path: string): Promise<void> {
+  try {
+    await fs.rename(temporaryPath, path);
+  } catch (error) {
+    throw ioError(error, "replace a file", path);
+  }
+}
+
+/** Flushes the names in a folder. @throws CofferError `COFFER_IO`. */
+export async function syncFolder(fs: FileSystem, path: string): Promise<void> {
+  try {
+    await fs.syncDirectory(path);
+  } catch (error) {
+    throw ioError(error, "flush a folder to the drive", path);
+  }
+}
+
+/**
+ * Replaces or creates a file; durable when the promise resolves.
+ * When it fails before the rename the old file is intact and nothing is left beside it; when only the last flush
+ * fails the new content is in place, but may be the old again after a power cut.
+ * @throws CofferError `COFFER_IO`.
+ */
+export async function replaceFile(
+  fs: FileSystem,
+  path: string,
+  bytes: Uint8Array,
+  options: { readonly mode?: number } = {},
+): Promise<void> {
+  const temporaryPath = `${path}.${hex(randomBytes(8))}.tmp`;
+  await writeTemporary(fs, temporaryPath, bytes, { mode: options.mode ?? FILE_MODE });
+  try {
+    await publishTemporary(fs, temporaryPath, path);
+  } catch (error) {
+    await fs.unlink(temporaryPath).catch(() => undefined);
+    throw error;
+  }
+  await syncFolder(fs, dirname(path));
+}
+
+/** Removes a name; absent is fine. @returns whether something was removed. */
+export async function unlinkIfPresent(fs: FileSystem, path: string): Promise<boolean> {
+  try {
+    await fs.unlink(path);
+    return true;
+  } catch (error) {
+    if (hasErrno(error, "ENOENT")) return false;
+    throw error;
+  }
+}

@@ -1,0 +1,332 @@
+/**
+ * The store port on LevelDB (package `level`): synced batches, no compression, nothing created by accident.
+ *
+ * LevelDB reads without checking its checksums and may open a damaged directory as an empty one: what comes out of
+ * this file is untrusted, and the sealed store above judges it. It creates its files with 0666 minus the umask, at
+ * moments of its own, so the guard is the directory: 0700 from its first moment. Files are set to 0600 as well:
+ * after open, after every {@link SWEEP_BYTES} written, after compaction and on close. A umask would do it at once,
+ * but belongs to the whole process and cannot be set in a worker.
+ * @module
+ */
+import { join } from "node:path";
+import { copy } from "../bytes.ts";
+import { DIRECTORY_MODE, FILE_MODE, type FileSystem, hasErrno, nodeFileSystem } from "./file-system.ts";
+import { ioError } from "./io-error.ts";
+import { damagedError, existsError, openError, readError, systemError } from "./level-errors.ts";
+import {
+  assertBatch,
+  type Store,
+  StoreClosedError,
+  type StoreEntry,
+  StoreFailedError,
+  type StoreOperation,
+  type StoreRange,
+  type StoreSnapshot,
+} from "./store.ts";
+
+/** LevelDB starts a new log about every 4 MiB, and writes a table then. */
+const SWEEP_BYTES = 1_048_576;
+
+const ENTRIES_PER_READ = 256;
+
+export interface LevelStoreOptions {
+  /** True makes the directory, which must be absent or empty; false opens an existing database. */
+  readonly create: boolean;
+  /** Not offered: LevelDB rewrites its directory merely by opening it. Open a copy. */
+  readonly readOnly?: never;
+  /** For modes and checks; LevelDB itself reads and writes past it. @defaultValue the node file system */
+  readonly fileSystem?: FileSystem;
+}
+
+// What we use of `level`, whose own type is the part that it shares with browsers.
+interface LevelDatabase {
+  open(options: { createIfMissing: boolean; errorIfExists: boolean; compression: boolean }): Promise<void>;
+  close(): Promise<void>;
+  getSync(key: Uint8Array, options?: { snapshot?: LevelSnapshot }): Uint8Array | undefined;
+  batch(operations: readonly LevelOperation[], options: { sync: boolean }): Promise<void>;
+  iterator(options: StoreRange & { snapshot?: LevelSnapshot }): LevelIterator;
+  snapshot(): LevelSnapshot;
+  compactRange(start: Uint8Array, end: Uint8Array): Promise<void>;
+}
+interface LevelIterator {
+  nextv(size: number): Promise<[Uint8Array, Uint8Array][]>;
+  close(): Promise<void>;
+}
+interface LevelSnapshot {
+  close(): Promise<void>;
+}
+type LevelOperation = { type: "put"; key: Uint8Array; value: Uint8Array } | { type: "del"; key: Uint8Array };
+
+/**
+ * Opens or creates a database. `directory` must be canonical: LevelDB's own lock within one process goes by the
+ * text of the path.
+ * @throws CofferError `COFFER_VAULT_IN_USE` when somebody has it open, `COFFER_DAMAGED` when it is absent or
+ *   LevelDB refuses it, `COFFER_VAULT_EXISTS` when it should be created and exists, `COFFER_IO`.
+ */
+export async function openLevelStore(directory: string, options: LevelStoreOptions): Promise<Store> {
+  const fs = options.fileSystem ?? nodeFileSystem;
+  await (options.create ? makeDirectory(fs, directory) : assertDatabase(fs, directory));
+  const { Level } = await import("level");
+  const database = new Level<Uint8Array, Uint8Array>(directory, {
+    keyEncoding: "view",
+    valueEncoding: "view",
+  }) as unknown as LevelDatabase;
+  try {
+    await database.open({
+      createIfMissing: options.create,
+      errorIfExists: options.create,
+      compression: false,
+    });
+  } catch (error) {
+    await database.close().catch(() => undefined);
+    throw openError(error);
+  }
+  const store = new LevelStore(database, fs, directory);
+  try {
+    await store.restrictModes();
+  } catch (error) {
+    await store.close().catch(() => undefined);
+    throw ioError(error, "restrict the database's files to their owner");
+  }
+  return store;
+}
+
+class LevelStore implements Store {
+  readonly #database: LevelDatabase;
+  readonly #fs: FileSystem;
+  readonly #directory: string;
+  #failure: StoreFailedError | undefined;
+  #closing: Promise<void> | undefined;
+  // Writes share this with each other; a compaction waits for them and holds up those that come later.
+  #compacting: Promise<void> | undefined;
+  readonly #writing = new Set<Promise<void>>();
+  #bytesSinceSweep = 0;
+
+  constructor(database: LevelDatabase, fs: FileSystem, directory: string) {
+    this.#database = database;
+    this.#fs = fs;
+    this.#directory = directory;
+  }
+
+  get(key: Uint8Array): Uint8Array<ArrayBuffer> | undefined {
+    return this.#get(key);
+  }
+
+  entries(range: StoreRange = {}): AsyncIterable<StoreEntry> {
+    return this.#entries(range);
+  }
+
+  async write(batch: readonly StoreOperation[]): Promise<void> {
+    this.#assertOpen();
+    assertBatch(batch);
+    if (batch.length === 0) return;
+    let operations: LevelOperation[];
+    if (this.#compacting === undefined) {
+      operations = levelOperations(batch); // LevelDB copies them before batch() returns
+    } else {
+      operations = levelOperations(batch, copy);
+      while (this.#compacting !== undefined) await this.#compacting;
+      this.#assertOpen();
+    }
+    const writing = this.#apply(operations);
+    this.#writing.add(writing);
+    try {
+      await writing;
+    } finally {
+      this.#writing.delete(writing);
+    }
+    await this.#sweepWhenDue(batch);
+  }
+
+  async compact(start: Uint8Array, end: Uint8Array): Promise<void> {
+    this.#assertOpen();
+    while (this.#compacting !== undefined) await this.#compacting;
+    this.#assertOpen();
+    const compaction = this.#compact(copy(start), copy(end));
+    this.#compacting = compaction.then(
+      () => undefined,
+      () => undefined,
+    );
+    try {
+      await compaction;
+    } finally {
+      this.#compacting = undefined;
+    }
+  }
+
+  snapshot(): StoreSnapshot {
+    this.#assertOpen();
+    const snapshot = this.#database.snapshot();
+    return {
+      get: (key) => this.#get(key, snapshot),
+      entries: (range = {}) => this.#entries(range, snapshot),
+      dispose: () => snapshot.close(),
+    };
+  }
+
+  close(): Promise<void> {
+    this.#closing ??= this.#close();
+    return this.#closing;
+  }
+
+  /** Sets the directory to 0700 and its files to 0600, where they are not. */
+  async restrictModes(): Promise<void> {
+    const fs = this.#fs;
+    if (fs.platform === "win32") return;
+    this.#bytesSinceSweep = 0;
+    if ((await fs.lstat(this.#directory)).mode !== DIRECTORY_MODE)
+      await fs.chmod(this.#directory, DIRECTORY_MODE);
+    for (const { name, kind } of await fs.readDirectory(this.#directory)) {
+      if (kind !== "file") continue;
+      const path = join(this.#directory, name);
+      try {
+        if ((await fs.lstat(path)).mode !== FILE_MODE) await fs.chmod(path, FILE_MODE);
+      } catch (error) {
+        if (!hasErrno(error, "ENOENT")) throw error; // LevelDB removes files while we look
+      }
+    }
+  }
+
+  #assertOpen(): void {
+    if (this.#closing !== undefined) throw new StoreClosedError();
+  }
+
+  #get(key: Uint8Array, snapshot?: LevelSnapshot): Uint8Array<ArrayBuffer> | undefined {
+    this.#assertOpen();
+    try {
+      const value = this.#database.getSync(key, snapshot === undefined ? {} : { snapshot });
+      return value === undefined ? undefined : plain(value);
+    } catch (error) {
+      throw readError(error);
+    }
+  }
+
+  #entries(range: StoreRange, snapshot?: LevelSnapshot): AsyncIterable<StoreEntry> {
+    return {
+      [Symbol.asyncIterator]: (): AsyncIterator<StoreEntry> => {
+        this.#assertOpen();
+        const options = snapshot === undefined ? { ...range } : { ...range, snapshot };
+        return iterate(this.#database.iterator(options));
+      },
+    };
+  }
+
+  async #apply(operations: readonly LevelOperation[]): Promise<void> {
+    if (this.#failure !== undefined)
+      throw new StoreFailedError(this.#failure.message, { cause: this.#failure });
+    try {
+      await this.#database.batch(operations, { sync: true });
+    } catch (error) {
+      throw this.#fail(error, "write to the database");
+    }
+  }
+
+  #fail(error: unknown, action: string): StoreFailedError {
+    const { message, details } = ioError(systemError(error), action);
+    this.#failure ??= new StoreFailedError(message, { cause: error, details });
+    return this.#failure;
+  }
+
+  async #sweepWhenDue(batch: readonly StoreOperation[]): Promise<void> {
+    for (const operation of batch) {
+      this.#bytesSinceSweep += operation.key.length + (operation.type === "put" ? operation.value.length : 0);
+    }
+    if (this.#bytesSinceSweep < SWEEP_BYTES) return;
+    // The batch is durable: a mode that cannot be set must not turn it into a failure.
+    await this.restrictModes().catch(() => undefined);
+  }
+
+  async #compact(start: Uint8Array, end: Uint8Array): Promise<void> {
+    await Promise.allSettled(this.#writing);
+    if (this.#failure !== undefined)
+      throw new StoreFailedError(this.#failure.message, { cause: this.#failure });
+    try {
+      await this.#database.compactRange(start, end);
+      // LevelDB flushes its memory as it stands, dead values and all, to a level that it then takes for the last
+      // one and does not rewrite. A newer table that spans the range makes the next pass merge the two.
+      await this.#database.batch([this.#again(start), this.#again(end)], { sync: true });
+      await this.#database.compactRange(start, end);
+    } catch (error) {
+      throw this.#fail(error, "compact the database");
+    }
+    await this.restrictModes().catch(() => undefined);
+  }
+
+  // What the key holds, once more. Writes wait meanwhile, so this cannot bring an older value back.
+  #again(key: Uint8Array): LevelOperation {
+    const value = this.#database.getSync(key);
+    return value === undefined ? { type: "del", key } : { type: "put", key, value };
+  }
+
+  async #close(): Promise<void> {
+    if (this.#compacting !== undefined) await this.#compacting;
+    await Promise.allSettled(this.#writing);
+    await this.restrictModes().catch(() => undefined);
+    try {
+      await this.#database.close();
+    } catch (error) {
+      throw ioError(systemError(error), "close the database");
+    }
+  }
+}
+
+async function* iterate(iterator: LevelIterator): AsyncGenerator<StoreEntry, void, undefined> {
+  try {
+    for (;;) {
+      const entries = await iterator.nextv(ENTRIES_PER_READ);
+      if (entries.length === 0) return;
+      for (const [key, value] of entries) yield [plain(key), plain(value)];
+    }
+  } catch (error) {
+    throw readError(error);
+  } finally {
+    await iterator.close();
+  }
+}
+
+function levelOperations(
+  batch: readonly StoreOperation[],
+  take: (bytes: Uint8Array) => Uint8Array = (bytes) => bytes,
+): LevelOperation[] {
+  return batch.map((operation) =>
+    operation.type === "put"
+      ? { type: "put", key: take(operation.key), value: take(operation.value) }
+      : { type: "del", key: take(operation.key) },
+  );
+}
+
+// LevelDB hands out Buffers, each on memory of its own.
+function plain(bytes: Uint8Array): Uint8Array<ArrayBuffer> {
+  const { buffer } = bytes;
+  const ownsMemory = buffer instanceof ArrayBuffer && buffer.byteLength === bytes.length;
+  return ownsMemory ? new Uint8Array(buffer) : copy(bytes);
+}
+
+async function makeDirectory(fs: FileSystem, directory: string): Promise<void> {
+  try {
+    await fs.mkdir(directory, DIRECTORY_MODE);
+  } catch (error) {
+    if (!hasErrno(error, "EEXIST")) throw ioError(error, "make the database's folder", directory);
+    const { kind } = await fs.lstat(directory);
+    if (kind !== "directory") throw ioError({ code: "ENOTDIR" }, "make the database's folder", directory);
+    if ((await fs.readDirectory(directory)).length > 0) throw existsError(error);
+    await fs.chmod(directory, DIRECTORY_MODE);
+  }
+}
+
+// LevelDB makes a directory, a lock and a log even where it then refuses to open, and writes through links.
+async function assertDatabase(fs: FileSystem, directory: string): Promise<void> {
+  try {
+    if ((await fs.lstat(directory)).kind !== "directory") throw damagedError("its folder is not a folder");
+    const entries = await fs.readDirectory(directory);
+    if (!entries.some(({ name }) => name === "CURRENT")) throw damagedError("its file CURRENT is missing");
+    // `lost` is where LevelDB's own repair puts things.
+    const strange = entries.find(
+      ({ name, kind }) => kind !== "file" && !(kind === "directory" && name === "lost"),
+    );
+    if (strange !== undefined) throw damagedError("its folder holds something that is not a regular file");
+  } catch (error) {
+    if (hasErrno(error, "ENOENT", "ENOTDIR")) throw damagedError("its folder is missing", error);
+    throw ioError(error, "look at the database", directory);
+  }
+}
