@@ -1,0 +1,107 @@
+/**
+ * One group's changes on top of the durable records: what plans read and write before anything is committed.
+ * @module
+ */
+import { compare, hex } from "../bytes.ts";
+import type { RecordTable, TableRecords } from "../formats/records/tables.ts";
+import type { IndexRange } from "./record-index.ts";
+
+/** Reads records of the key tables. Everything is synchronous, so a plan sees one state from end to end. */
+export interface RecordReader {
+  /**
+   * Returns the record under a LevelDB key of this table, or undefined.
+   * @throws DamagedError when the record is known but lost, altered or unreadable, and its mirror too.
+   */
+  get<T extends RecordTable>(table: T, key: Uint8Array): TableRecords[T] | undefined;
+  /** Returns LevelDB keys in byte order. */
+  keys(range: IndexRange): Uint8Array[];
+}
+
+/** What a plan may do. Throw to abandon the plan: nothing of it is kept. */
+export interface Transaction extends RecordReader {
+  /** The time of this change, in ms since 1970; never falls from one change to the next. */
+  readonly nowMs: number;
+  put<T extends RecordTable>(table: T, key: Uint8Array, record: TableRecords[T]): void;
+  delete(table: RecordTable, key: Uint8Array): void;
+}
+
+/** A record to write, or to delete where `record` is undefined. */
+export interface Change {
+  readonly table: RecordTable;
+  readonly key: Uint8Array;
+  readonly record: TableRecords[RecordTable] | undefined;
+}
+
+/** Collects the changes of one group, plan by plan; the last change of a key counts. */
+export class ChangeSet {
+  readonly #base: RecordReader;
+  readonly #nowMs: number;
+  readonly #changes = new Map<string, Change>();
+
+  constructor(base: RecordReader, nowMs: number) {
+    this.#base = base;
+    this.#nowMs = nowMs;
+  }
+
+  get changes(): readonly Change[] {
+    return [...this.#changes.values()];
+  }
+
+  get isEmpty(): boolean {
+    return this.#changes.size === 0;
+  }
+
+  /** Runs one plan; when it throws, its changes are dropped and the others stay. */
+  plan<T>(run: (transaction: Transaction) => T): T {
+    const layer = new Layer(this.#base, this.#changes, this.#nowMs);
+    const answer = run(layer);
+    for (const [name, change] of layer.own) this.#changes.set(name, change);
+    return answer;
+  }
+}
+
+class Layer implements Transaction {
+  readonly nowMs: number;
+  readonly own = new Map<string, Change>();
+  readonly #base: RecordReader;
+  readonly #group: ReadonlyMap<string, Change>;
+
+  constructor(base: RecordReader, group: ReadonlyMap<string, Change>, nowMs: number) {
+    this.#base = base;
+    this.#group = group;
+    this.nowMs = nowMs;
+  }
+
+  get<T extends RecordTable>(table: T, key: Uint8Array): TableRecords[T] | undefined {
+    const change = this.#change(hex(key));
+    // The change was put under this same table and key, so it has this table's type.
+    return change === undefined ? this.#base.get(table, key) : (change.record as TableRecords[T] | undefined);
+  }
+
+  put<T extends RecordTable>(table: T, key: Uint8Array, record: TableRecords[T]): void {
+    this.own.set(hex(key), { table, key, record });
+  }
+
+  delete(table: RecordTable, key: Uint8Array): void {
+    this.own.set(hex(key), { table, key, record: undefined });
+  }
+
+  keys(range: IndexRange): Uint8Array[] {
+    const prefix = hex(range.prefix);
+    const found = new Map(this.#base.keys({ prefix: range.prefix }).map((key) => [hex(key), key]));
+    for (const [name, change] of [...this.#group, ...this.own]) {
+      if (!name.startsWith(prefix)) continue;
+      if (change.record === undefined) found.delete(name);
+      else found.set(name, change.key);
+    }
+    const { after } = range;
+    return [...found.values()]
+      .filter((key) => after === undefined || compare(key, after) > 0)
+      .sort(compare)
+      .slice(0, range.limit);
+  }
+
+  #change(name: string): Change | undefined {
+    return this.own.get(name) ?? this.#group.get(name);
+  }
+}
