@@ -1,4 +1,4 @@
-import { dirname, posix } from "node:path";
+import { posix } from "node:path";
 import { describe, expect, test } from "vitest";
 import { filesBelow, textOf } from "./source-files.ts";
 
@@ -22,8 +22,8 @@ const LAYERS: Readonly<Record<string, number>> = {
 
 /** Modules of Node that reach files, processes or the network, and who may. */
 const DOORS: Readonly<Record<string, readonly string[]>> = {
-  "node:fs": ["storage/file-system.ts", "adapters/cli/"],
-  "node:fs/promises": ["storage/file-system.ts", "adapters/cli/"],
+  "node:fs": ["storage/file-system-calls.ts", "adapters/cli/"],
+  "node:fs/promises": ["storage/file-system-calls.ts", "adapters/cli/"],
   "node:child_process": [],
   "node:net": [],
   "node:http": [],
@@ -38,6 +38,7 @@ const PURE: Readonly<Record<string, readonly string[]>> = {
   formats: ["node:crypto"],
 };
 
+/** Static and dynamic imports, and the files that `new URL` names for a worker: those have their built name. */
 const IMPORT =
   /^(?:import|export)\b(?:[^;"]*?\bfrom)?\s*"([^"]+)"|\bimport\(\s*"([^"]+)"|\bnew URL\(\s*"(\.[^"]+)",\s*import\.meta\.url/gmu;
 
@@ -53,7 +54,8 @@ function importsOf(from: string): Import[] {
   for (const match of textOf(`src/${from}`).matchAll(IMPORT)) {
     const specifier = match[1] ?? match[2] ?? match[3];
     if (specifier === undefined) continue;
-    const target = specifier.startsWith(".") ? posix.join(dirname(from), specifier) : undefined;
+    const path = match[3] === undefined ? specifier : specifier.replace(/\.js$/u, ".ts");
+    const target = path.startsWith(".") ? posix.join(posix.dirname(from), path) : undefined;
     found.push({ from, specifier, target });
   }
   return found;
