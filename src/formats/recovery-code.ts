@@ -24,8 +24,8 @@ const CHECKED_BYTES = 37;
 /** Far above any way to write 64 characters with separators; refused before work is spent. */
 const MAX_TEXT_LENGTH = 1024;
 const ALPHABET = "0123456789ABCDEFGHJKMNPQRSTVWXYZ";
-const SEPARATORS = new Set([..." -\t\r\n"].map((character) => character.charCodeAt(0)));
-const DIGITS = digitTable();
+/** Space, hyphen, tab, carriage return, line feed. */
+const SEPARATORS: ReadonlySet<number> = new Set([0x20, 0x2d, 0x09, 0x0d, 0x0a]);
 
 /** CRC-24 of OpenPGP, RFC 4880 §6.1. */
 const CRC24_START = 0xb704ce;
@@ -111,7 +111,7 @@ function readDigits(text: string | Uint8Array, into: Uint8Array): void {
   for (let i = 0; i < text.length; i++) {
     const code = typeof text === "string" ? text.charCodeAt(i) : (text[i] as number);
     if (SEPARATORS.has(code)) continue;
-    const digit = DIGITS[code] ?? -1;
+    const digit = digitOf(code);
     if (digit < 0 || count === CODE_CHARACTERS) throw typo();
     count += 1;
     bits = ((bits << 5) | digit) & 0xfff;
@@ -125,14 +125,13 @@ function readDigits(text: string | Uint8Array, into: Uint8Array): void {
   if (count !== CODE_CHARACTERS) throw typo();
 }
 
-function digitTable(): Int8Array {
-  const table = new Int8Array(128).fill(-1);
-  const readings = [...ALPHABET].map((character, value): [string, number] => [character, value]);
-  for (const [character, value] of [...readings, ["O", 0], ["I", 1], ["L", 1]] as [string, number][]) {
-    table[character.charCodeAt(0)] = value;
-    table[character.toLowerCase().charCodeAt(0)] = value;
-  }
-  return table;
+/** The value of a character in either case, or −1. */
+function digitOf(code: number): number {
+  const upper = code >= 0x61 && code <= 0x7a ? code - 0x20 : code;
+  const character = String.fromCharCode(upper);
+  if (character === "O") return 0;
+  if (character === "I" || character === "L") return 1;
+  return ALPHABET.indexOf(character);
 }
 
 function typo(): InvalidArgumentError {

@@ -30,7 +30,6 @@ const ARGON2_VERSION = 0x13;
 const MAX_NAME_BYTES = 255;
 const MAX_TOKEN_ID_BYTES = 255;
 const MAX_SPKI_BYTES = 4096;
-const MAX_EXCHANGE_BYTES = 2048;
 const MAX_PROTECTED_BYTES = 4096;
 
 /** Type numbers, as in the first byte. */
@@ -43,6 +42,16 @@ export const TOKEN_ALGORITHMS = {
   "aes-256-gcm": 4,
 } as const;
 export type TokenAlgorithm = keyof typeof TOKEN_ALGORITHMS;
+
+/** Lengths of a token slot's exchange: a raw point, an OAEP ciphertext, or nonce, ciphertext and tag. */
+const EXCHANGE_BYTES: Readonly<
+  Record<TokenAlgorithm, { readonly minimum: number; readonly maximum: number }>
+> = {
+  "ecdh-p256": { minimum: 65, maximum: 65 },
+  "ecdh-p384": { minimum: 97, maximum: 97 },
+  "rsa-oaep-sha256": { minimum: 256, maximum: 2048 },
+  "aes-256-gcm": { minimum: 60, maximum: 60 },
+};
 
 /** Argon2id, version 0x13. Parameters are not judged here: describing a vault must not depend on the machine. */
 export interface PassphraseFields {
@@ -131,32 +140,29 @@ export function parseSlotHeader(bytes: Uint8Array): SlotHeader {
 }
 
 function encodeFields(fields: Exclude<SlotFields, UnknownFields>): Uint8Array {
-  switch (fields.kind) {
-    case "passphrase":
-      assertBytes("salt", fields.salt, ARGON2_SALT_BYTES);
-      return concat(
-        u8(ARGON2_VERSION),
-        u32(fields.memoryKiB),
-        u32(fields.passes),
-        u32(fields.lanes),
-        fields.salt,
-      );
-    case "recovery":
-      return new Uint8Array();
-    case "pkcs11":
-      return encodeToken(fields);
-    case "combined":
-      return concat(encodePart(fields.first), encodePart(fields.second));
-    case "keychain":
-      return concat(
-        sized("backend", utf8(fields.backend), MAX_NAME_BYTES),
-        sized("protectedSecret", fields.protectedSecret, MAX_PROTECTED_BYTES, 1),
-      );
-  }
+  if (fields.kind === "recovery") return new Uint8Array();
+  if (fields.kind === "passphrase") return encodePassphrase(fields);
+  if (fields.kind === "pkcs11") return encodeToken(fields);
+  if (fields.kind === "combined") return concat(encodePart(fields.first), encodePart(fields.second));
+  return concat(
+    sized("backend", utf8(fields.backend), MAX_NAME_BYTES),
+    sized("protectedSecret", fields.protectedSecret, MAX_PROTECTED_BYTES, 1),
+  );
+}
+
+function encodePassphrase(fields: PassphraseFields): Uint8Array {
+  assertBytes("salt", fields.salt, ARGON2_SALT_BYTES);
+  return concat(
+    u8(ARGON2_VERSION),
+    u32(fields.memoryKiB),
+    u32(fields.passes),
+    u32(fields.lanes),
+    fields.salt,
+  );
 }
 
 function encodeToken(fields: TokenFields): Uint8Array {
-  const { minimum, maximum } = exchangeBounds(fields.algorithm);
+  const { minimum, maximum } = EXCHANGE_BYTES[fields.algorithm];
   return concat(
     u8(TOKEN_ALGORITHMS[fields.algorithm]),
     sized("spki", fields.spki, MAX_SPKI_BYTES),
@@ -179,19 +185,6 @@ function sized(name: string, bytes: Uint8Array, maximum: number, minimum = 0): U
     throw new RangeError(`${name}: expected ${minimum} to ${maximum} bytes, got ${bytes.length}`);
   }
   return concat(u16(bytes.length), bytes);
-}
-
-function exchangeBounds(algorithm: TokenAlgorithm): { minimum: number; maximum: number } {
-  switch (algorithm) {
-    case "ecdh-p256":
-      return { minimum: 65, maximum: 65 };
-    case "ecdh-p384":
-      return { minimum: 97, maximum: 97 };
-    case "rsa-oaep-sha256":
-      return { minimum: 256, maximum: MAX_EXCHANGE_BYTES };
-    case "aes-256-gcm":
-      return { minimum: 60, maximum: 60 };
-  }
 }
 
 function parseFields(type: number, bytes: Uint8Array): SlotFields | undefined {
@@ -231,7 +224,7 @@ function parseToken(bytes: Uint8Array): TokenFields | undefined {
     (a) => TOKEN_ALGORITHMS[a] === number,
   );
   if (algorithm === undefined) return undefined;
-  const { minimum, maximum } = exchangeBounds(algorithm);
+  const { minimum, maximum } = EXCHANGE_BYTES[algorithm];
   const field = sizedFields(bytes, 1);
   const fields: TokenFields = {
     kind: "pkcs11",
