@@ -8,6 +8,19 @@ import { timingSafeEqual } from "node:crypto";
 const encoder = new TextEncoder();
 const strictDecoder = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true });
 
+/**
+ * Checks a byte argument of calling code, and its length where one is given.
+ * @throws TypeError unless it is a `Uint8Array`. @throws RangeError for another length.
+ */
+export function assertBytes(name: string, bytes: unknown, lengthBytes?: number): asserts bytes is Uint8Array {
+  if (!(bytes instanceof Uint8Array)) {
+    throw new TypeError(`${name}: expected a Uint8Array, got ${bytes === null ? "null" : typeof bytes}`);
+  }
+  if (lengthBytes !== undefined && bytes.length !== lengthBytes) {
+    throw new RangeError(`${name}: expected ${lengthBytes} bytes, got ${bytes.length}`);
+  }
+}
+
 /** Returns the parts joined, in a new array. */
 export function concat(...parts: readonly Uint8Array[]): Uint8Array<ArrayBuffer> {
   let length = 0;

@@ -1,0 +1,73 @@
+/**
+ * AES-256-GCM with a 12-byte nonce and a 16-byte tag, never other lengths (NIST SP 800-38D).
+ * Layout of sealed bytes: `ciphertext[n] ‖ tag[16]`.
+ * @module
+ */
+import { createCipheriv, createDecipheriv } from "node:crypto";
+import { assertBytes } from "../bytes.ts";
+import { wipe } from "../secret.ts";
+import { AuthenticationError, MalformedError } from "./failures.ts";
+import { ownMemory } from "./own-memory.ts";
+
+export const GCM_KEY_BYTES = 32;
+export const GCM_NONCE_BYTES = 12;
+export const GCM_TAG_BYTES = 16;
+
+/** The cipher's name and tag length: without the second, Node 20 to 24 accept a tag of 4 bytes. */
+const CIPHER = "aes-256-gcm";
+const OPTIONS = { authTagLength: GCM_TAG_BYTES } as const;
+
+/**
+ * Returns `ciphertext ‖ tag` in a new array. One nonce must not serve two calls under one key.
+ * @throws RangeError if the key or nonce has another length.
+ */
+export function sealGcm(
+  key: Uint8Array,
+  nonce: Uint8Array,
+  aad: Uint8Array,
+  plaintext: Uint8Array,
+): Uint8Array<ArrayBuffer> {
+  assertKeyAndNonce(key, nonce);
+  assertBytes("plaintext", plaintext);
+  const cipher = createCipheriv(CIPHER, key, nonce, OPTIONS);
+  if (aad.length > 0) cipher.setAAD(aad);
+  const sealed = new Uint8Array(plaintext.length + GCM_TAG_BYTES);
+  if (plaintext.length > 0) sealed.set(cipher.update(plaintext));
+  cipher.final();
+  sealed.set(cipher.getAuthTag(), plaintext.length);
+  return sealed;
+}
+
+/**
+ * Returns the plaintext in a new array, only after its tag was verified.
+ * @throws RangeError if the key or nonce has another length.
+ * @throws MalformedError if `sealed` is shorter than a tag: no key was used.
+ * @throws AuthenticationError for any change of key, nonce, aad or bytes.
+ */
+export function openGcm(
+  key: Uint8Array,
+  nonce: Uint8Array,
+  aad: Uint8Array,
+  sealed: Uint8Array,
+): Uint8Array<ArrayBuffer> {
+  assertKeyAndNonce(key, nonce);
+  assertBytes("sealed", sealed);
+  const lengthBytes = sealed.length - GCM_TAG_BYTES;
+  if (lengthBytes < 0) throw new MalformedError("tag");
+  const decipher = createDecipheriv(CIPHER, key, nonce, OPTIONS);
+  if (aad.length > 0) decipher.setAAD(aad);
+  decipher.setAuthTag(sealed.subarray(lengthBytes));
+  const unverified = decipher.update(sealed.subarray(0, lengthBytes));
+  try {
+    decipher.final();
+  } catch {
+    wipe(unverified);
+    throw new AuthenticationError();
+  }
+  return ownMemory(unverified);
+}
+
+function assertKeyAndNonce(key: Uint8Array, nonce: Uint8Array): void {
+  assertBytes("key", key, GCM_KEY_BYTES);
+  assertBytes("nonce", nonce, GCM_NONCE_BYTES);
+}

@@ -1,0 +1,39 @@
+/**
+ * HKDF-Expand without Extract. The runtime's own HKDF always extracts first and refuses an info over 1,024 bytes,
+ * which an encryption context easily passes. Source: RFC 5869 §2.3.
+ * @module
+ */
+import { wipe } from "../secret.ts";
+import { hmac, type HashName } from "./hmac.ts";
+
+export type { HashName } from "./hmac.ts";
+
+const DIGEST_BYTES: Readonly<Record<HashName, number>> = { sha256: 32, sha384: 48, sha512: 64 };
+const MAX_BLOCKS = 255;
+
+/**
+ * Returns the first `lengthBytes` of T(1) ‖ T(2) ‖ …, with T(i) = HMAC(prk, T(i−1) ‖ info ‖ i), in a new array.
+ * The `prk` is the HMAC key as it is; it may be shorter than the digest.
+ * @throws RangeError unless `lengthBytes` is 1 to 255 digests.
+ */
+export function expand(
+  hash: HashName,
+  prk: Uint8Array,
+  info: Uint8Array,
+  lengthBytes: number,
+): Uint8Array<ArrayBuffer> {
+  const blockBytes = DIGEST_BYTES[hash];
+  if (!Number.isInteger(lengthBytes) || lengthBytes < 1 || lengthBytes > MAX_BLOCKS * blockBytes) {
+    throw new RangeError(`lengthBytes: expected 1 to ${MAX_BLOCKS * blockBytes}, got ${lengthBytes}`);
+  }
+  const okm = new Uint8Array(lengthBytes);
+  let block = new Uint8Array(0);
+  for (let at = 0, i = 1; at < lengthBytes; at += blockBytes, i++) {
+    const next = hmac(hash, prk, block, info, Uint8Array.of(i));
+    wipe(block);
+    block = next;
+    okm.set(block.length > lengthBytes - at ? block.subarray(0, lengthBytes - at) : block, at);
+  }
+  wipe(block);
+  return okm;
+}

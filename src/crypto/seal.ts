@@ -1,0 +1,120 @@
+/**
+ * SEAL and OPEN: one chunk of C2SP chunked-encryption, instantiation Cobblestone-256. It commits to its key and
+ * context, and needs no counter. Layout: `salt[24] ‖ commitment[32] ‖ ciphertext[n] ‖ tag[16]`, 0 ≤ n ≤ 16383.
+ * Source: C2SP chunked-encryption.md, restated in docs/format.md#seal.
+ * @module
+ */
+import { assertBytes, concat, equal, label, u32 } from "../bytes.ts";
+import { MAX_SEAL_BYTES } from "../limits.ts";
+import { wipe } from "../secret.ts";
+import { openGcm, sealGcm } from "./aes-gcm.ts";
+import { AuthenticationError, MalformedError } from "./failures.ts";
+import { expand } from "./hkdf.ts";
+import { randomFor } from "./random.ts";
+
+/** Length of sealed bytes minus their plaintext, in bytes. */
+export const SEAL_OVERHEAD_BYTES = 72;
+export const SEAL_KEY_BYTES = 32;
+export const SEAL_SALT_BYTES = 24;
+
+const LABEL = label("c2sp.org/chunked-encryption@v1+AEAD_AES_256_GCM");
+const COMMITMENT_BYTES = 32;
+const HEADER_BYTES = SEAL_SALT_BYTES + COMMITMENT_BYTES;
+const NO_AAD = new Uint8Array(0);
+
+/** `aead key[32] ‖ base nonce[12] ‖ commitment[32]`: one array, so that one wipe covers it. */
+const DERIVED_BYTES = 76;
+const NONCE_AT = 32;
+const COMMITMENT_AT = 44;
+
+/**
+ * Returns the sealed bytes in a new array. The salt is drawn here, so sealing the same twice gives different bytes.
+ * Up to 2^55 messages under one key. `context` is any bytes of any length and must be given again to open.
+ * @param hedge - more bytes to mix into the salt's randomness; context and plaintext are in it already.
+ * @throws RangeError unless the key has 32 bytes and the plaintext 0 to 16,383.
+ */
+export function seal(
+  key: Uint8Array,
+  context: Uint8Array,
+  plaintext: Uint8Array,
+  hedge?: Uint8Array,
+): Uint8Array<ArrayBuffer> {
+  assertSealInput(key, context, plaintext);
+  const salt = randomFor(
+    SEAL_SALT_BYTES,
+    u32(context.length),
+    context,
+    plaintext,
+    ...(hedge === undefined ? [] : [hedge]),
+  );
+  return sealWithSalt(key, salt, context, plaintext);
+}
+
+/**
+ * Seals with a given salt: for known answers only. A salt that repeats under one key and context, with another
+ * plaintext, breaks both messages.
+ */
+export function sealWithSalt(
+  key: Uint8Array,
+  salt: Uint8Array,
+  context: Uint8Array,
+  plaintext: Uint8Array,
+): Uint8Array<ArrayBuffer> {
+  assertSealInput(key, context, plaintext);
+  assertBytes("salt", salt, SEAL_SALT_BYTES);
+  const derived = derive(key, salt, context);
+  try {
+    const body = sealGcm(
+      derived.subarray(0, NONCE_AT),
+      derived.subarray(NONCE_AT, COMMITMENT_AT),
+      NO_AAD,
+      plaintext,
+    );
+    return concat(salt, derived.subarray(COMMITMENT_AT), body);
+  } finally {
+    wipe(derived);
+  }
+}
+
+/**
+ * Returns the plaintext in a new array, all at once, after commitment and tag were verified.
+ * @throws RangeError unless the key has 32 bytes.
+ * @throws MalformedError unless `sealed` has 72 to 16,455 bytes: no key was used.
+ * @throws AuthenticationError for any change of key, context or bytes.
+ */
+export function open(key: Uint8Array, context: Uint8Array, sealed: Uint8Array): Uint8Array<ArrayBuffer> {
+  assertBytes("key", key, SEAL_KEY_BYTES);
+  assertBytes("context", context);
+  assertBytes("sealed", sealed);
+  if (sealed.length < SEAL_OVERHEAD_BYTES || sealed.length > SEAL_OVERHEAD_BYTES + MAX_SEAL_BYTES) {
+    throw new MalformedError("length");
+  }
+  const derived = derive(key, sealed.subarray(0, SEAL_SALT_BYTES), context);
+  try {
+    // The commitment comes first: under a wrong key no AES operation takes place.
+    if (!equal(derived.subarray(COMMITMENT_AT), sealed.subarray(SEAL_SALT_BYTES, HEADER_BYTES))) {
+      throw new AuthenticationError();
+    }
+    return openGcm(
+      derived.subarray(0, NONCE_AT),
+      derived.subarray(NONCE_AT, COMMITMENT_AT),
+      NO_AAD,
+      sealed.subarray(HEADER_BYTES),
+    );
+  } finally {
+    wipe(derived);
+  }
+}
+
+function assertSealInput(key: Uint8Array, context: Uint8Array, plaintext: Uint8Array): void {
+  assertBytes("key", key, SEAL_KEY_BYTES);
+  assertBytes("context", context);
+  assertBytes("plaintext", plaintext);
+  if (plaintext.length > MAX_SEAL_BYTES) {
+    throw new RangeError(`plaintext: expected 0 to ${MAX_SEAL_BYTES} bytes, got ${plaintext.length}`);
+  }
+}
+
+function derive(key: Uint8Array, salt: Uint8Array, context: Uint8Array): Uint8Array<ArrayBuffer> {
+  return expand("sha512", key, concat(LABEL, salt, context), DERIVED_BYTES);
+}

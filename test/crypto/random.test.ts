@@ -1,0 +1,92 @@
+import { createHash, createHmac } from "node:crypto";
+import { describe, expect, it } from "vitest";
+import { hex } from "../../src/bytes.ts";
+import { hedgedRandom, randomFor, randomId, randomKey, type RandomSource } from "../../src/crypto/random.ts";
+
+/** A source whose n-th filling is the byte n, and whose clock counts fillings. */
+function countingSource(): RandomSource & { fillings: number[] } {
+  const fillings: number[] = [];
+  return {
+    fillings,
+    fillRandom: (bytes) => {
+      fillings.push(bytes.length);
+      bytes.fill(fillings.length);
+    },
+    monotonicNs: () => BigInt(1000 * fillings.length),
+  };
+}
+
+/** The worst that a system can give: the same bytes at the same time, always. */
+const STUCK: RandomSource = { fillRandom: (bytes) => void bytes.fill(7), monotonicNs: () => 5n };
+
+describe("hedged randomness", () => {
+  it("is HMAC of random bytes, time, call number and digest of the hedge", () => {
+    const draw = hedgedRandom(countingSource());
+    draw(1);
+    const value = draw(40, Uint8Array.of(1, 2), Uint8Array.of(3));
+    const message = Buffer.alloc(48, 3);
+    message.writeBigUInt64BE(3000n, 32);
+    message.writeBigUInt64BE(1n, 40);
+    const expected = createHmac("sha512", Buffer.alloc(32, 1))
+      .update(message)
+      .update(
+        createHash("sha512")
+          .update(Uint8Array.of(1, 2, 3))
+          .digest(),
+      )
+      .digest("hex");
+    expect(hex(value)).toBe(expected.slice(0, 80));
+  });
+
+  it("draws its hedging key at first use, once", () => {
+    const source = countingSource();
+    const draw = hedgedRandom(source);
+    expect(source.fillings).toEqual([]);
+    draw(32);
+    draw(32);
+    expect(source.fillings).toEqual([32, 32, 32]);
+  });
+
+  it("never repeats, even where the source is stuck", () => {
+    const draw = hedgedRandom(STUCK);
+    const values = new Set(Array.from({ length: 200 }, () => hex(draw(16))));
+    expect(values.size).toBe(200);
+  });
+
+  it("differs with the hedge after a snapshot was restored", () => {
+    const hedge = Uint8Array.of(1);
+    const [one, two, three] = [hedgedRandom(STUCK), hedgedRandom(STUCK), hedgedRandom(STUCK)];
+    const value = hex(one(24, hedge));
+    expect(hex(two(24, hedge))).toBe(value);
+    expect(hex(three(24, Uint8Array.of(2)))).not.toBe(value);
+  });
+
+  it("keeps no key of zeros when the source fails at first", () => {
+    let failures = 1;
+    const draw = hedgedRandom({
+      fillRandom: (bytes) => {
+        if (failures-- > 0) throw new Error("no entropy");
+        bytes.fill(9);
+      },
+      monotonicNs: () => 0n,
+    });
+    expect(() => draw(16)).toThrow("no entropy");
+    const whole = hedgedRandom({ fillRandom: (bytes) => void bytes.fill(9), monotonicNs: () => 0n });
+    expect(hex(draw(16))).toBe(hex(whole(16)));
+  });
+
+  it("gives 1 to 1,024 bytes, each block of its own draw", () => {
+    const long = randomFor(1024);
+    const blocks = new Set(Array.from({ length: 16 }, (_, i) => hex(long.subarray(64 * i, 64 * i + 64))));
+    expect(blocks.size).toBe(16);
+    for (const length of [1, 63, 64, 65, 1023]) expect(randomFor(length)).toHaveLength(length);
+    for (const length of [0, 1025, 1.5, Number.NaN]) expect(() => randomFor(length)).toThrow(RangeError);
+  });
+
+  it("gives keys and ids on memory of their own", () => {
+    const [key, id] = [randomKey(), randomId()];
+    expect([key.length, key.buffer.byteLength]).toEqual([32, 32]);
+    expect([id.length, id.buffer.byteLength]).toEqual([16, 16]);
+    expect(hex(randomKey())).not.toBe(hex(key));
+  });
+});
