@@ -4,7 +4,7 @@
  * @module
  */
 import assert from "node:assert/strict";
-import { execFileSync } from "node:child_process";
+import { spawnSync } from "node:child_process";
 import { mkdirSync, mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join, posix } from "node:path";
@@ -33,7 +33,13 @@ try {
 }
 
 function run(command, args, stdout = "inherit") {
-  return execFileSync(command, args, { cwd: root, encoding: "utf8", stdio: ["ignore", stdout, "inherit"] });
+  const { status, stdout: text } = spawnSync(command, args, {
+    cwd: root,
+    encoding: "utf8",
+    stdio: ["ignore", stdout, "inherit"],
+  });
+  assert.equal(status, 0, `${command} ${args.join(" ")}: exit ${status}`);
+  return text;
 }
 
 /** Only what `files` of package.json names and npm adds by itself; no tests; every entry point there. */
