@@ -18,8 +18,7 @@ const UUID = /^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$/iu;
 
 /** A key as a caller named it. */
 export type KeyReference =
-  | { readonly kind: "id"; readonly id: Uint8Array }
-  | { readonly kind: "alias"; readonly aliasName: string };
+  { readonly kind: "id"; readonly id: Uint8Array } | { readonly kind: "alias"; readonly aliasName: string };
 
 /**
  * Reads a key argument.
@@ -53,7 +52,10 @@ export function parseKeyId(text: string): Uint8Array {
 export function formatKeyId(id: Uint8Array): string {
   const digits = hex(id);
   const cuts = [0, 8, 12, 16, 20, 32];
-  return cuts.slice(1).map((end, i) => digits.slice(cuts[i], end)).join("-");
+  return cuts
+    .slice(1)
+    .map((end, i) => digits.slice(cuts[i], end))
+    .join("-");
 }
 
 /**
@@ -67,7 +69,9 @@ export function assertAliasName(aliasName: string): void {
     );
   }
   if (aliasName.length > MAX_ALIAS_LENGTH) {
-    throw new InvalidArgumentError(`aliasName: at most ${MAX_ALIAS_LENGTH} characters, got ${aliasName.length}`);
+    throw new InvalidArgumentError(
+      `aliasName: at most ${MAX_ALIAS_LENGTH} characters, got ${aliasName.length}`,
+    );
   }
   if (aliasName.startsWith(RESERVED_PREFIX)) {
     throw new InvalidArgumentError(`aliasName: ${RESERVED_PREFIX} is reserved; choose another name`);

@@ -14,22 +14,54 @@ export type KeyState = (typeof KEY_STATES)[number];
 /** What the table answers: go on, `COFFER_KEY_DISABLED`, or `COFFER_INVALID_KEY_STATE`. */
 export type StateVerdict = "ok" | "disabled" | "invalid";
 
-type Row = Readonly<Record<KeyState, StateVerdict>>;
+/** What one operation answers in each state. */
+export type StateRow = Readonly<Record<KeyState, StateVerdict>>;
 
 const row = (
   Enabled: StateVerdict,
   Disabled: StateVerdict,
   PendingDeletion: StateVerdict,
   PendingImport: StateVerdict,
-): Row => ({ Enabled, Disabled, PendingDeletion, PendingImport });
+): StateRow => ({ Enabled, Disabled, PendingDeletion, PendingImport });
 
 const CRYPTOGRAPHIC = row("ok", "disabled", "invalid", "invalid");
 const ALWAYS = row("ok", "ok", "ok", "ok");
 const UNLESS_PENDING_DELETION = row("ok", "ok", "invalid", "ok");
 const ONLY_WITH_MATERIAL = row("ok", "ok", "invalid", "invalid");
 
+/** An operation that names a key. */
+export type KeyOperation =
+  | "encrypt"
+  | "decrypt"
+  | "reEncryptFrom"
+  | "reEncryptTo"
+  | "generateDataKey"
+  | "generateDataKeyWithoutPlaintext"
+  | "encryptDataKey"
+  | "decryptDataKey"
+  | "describeKey"
+  | "listAliases"
+  | "deleteAlias"
+  | "listResourceTags"
+  | "getKeyLastUsage"
+  | "listKeyRotations"
+  | "getKeyRotationStatus"
+  | "createAlias"
+  | "updateAlias"
+  | "tagResource"
+  | "untagResource"
+  | "updateKeyDescription"
+  | "setDeletionProtection"
+  | "enableKey"
+  | "disableKey"
+  | "enableKeyRotation"
+  | "disableKeyRotation"
+  | "rotateKeyOnDemand"
+  | "scheduleKeyDeletion"
+  | "cancelKeyDeletion";
+
 /** One row an operation; columns are the states. */
-export const KEY_STATE_TABLE = {
+export const KEY_STATE_TABLE: Readonly<Record<KeyOperation, StateRow>> = {
   encrypt: CRYPTOGRAPHIC,
   decrypt: CRYPTOGRAPHIC,
   reEncryptFrom: CRYPTOGRAPHIC,
@@ -59,10 +91,7 @@ export const KEY_STATE_TABLE = {
   rotateKeyOnDemand: CRYPTOGRAPHIC,
   scheduleKeyDeletion: UNLESS_PENDING_DELETION,
   cancelKeyDeletion: row("invalid", "invalid", "ok", "invalid"),
-} as const satisfies Readonly<Record<string, Row>>;
-
-/** An operation that names a key. */
-export type KeyOperation = keyof typeof KEY_STATE_TABLE;
+};
 
 /** What the table needs to know of a key, and what the message tells. */
 export interface KeyStateFacts {
@@ -81,7 +110,9 @@ export function assertKeyState(operation: KeyOperation, { keyId, state, deleteAt
   if (verdict === "ok") return;
   const details = { keyId, keyState: state, operation };
   if (verdict === "disabled") {
-    throw new KeyDisabledError(`key ${keyId} is disabled; enable it with enableKey, or name another key`, { details });
+    throw new KeyDisabledError(`key ${keyId} is disabled; enable it with enableKey, or name another key`, {
+      details,
+    });
   }
   if (state === "PendingDeletion") {
     const when = deleteAtMs === undefined ? "" : ` on ${new Date(deleteAtMs).toISOString()}`;
@@ -91,7 +122,11 @@ export function assertKeyState(operation: KeyOperation, { keyId, state, deleteAt
     );
   }
   if (state === "PendingImport") {
-    throw new InvalidKeyStateError(`key ${keyId} is pending import; import its key material first`, { details });
+    throw new InvalidKeyStateError(`key ${keyId} is pending import; import its key material first`, {
+      details,
+    });
   }
-  throw new InvalidKeyStateError(`key ${keyId} is not pending deletion; there is nothing to cancel`, { details });
+  throw new InvalidKeyStateError(`key ${keyId} is not pending deletion; there is nothing to cancel`, {
+    details,
+  });
 }

@@ -43,7 +43,9 @@ export class SealedStore implements Store {
   async write(batch: readonly StoreOperation[]): Promise<void> {
     await this.inner.write(
       batch.map((operation) =>
-        operation.type === "put" ? { ...operation, value: this.seal(operation.key, operation.value) } : operation,
+        operation.type === "put"
+          ? { ...operation, value: this.seal(operation.key, operation.value) }
+          : operation,
       ),
     );
   }
@@ -61,9 +63,14 @@ export class SealedStore implements Store {
     };
   }
 
+  /** Wipes the key and leaves the store underneath open. */
+  forget(): void {
+    wipe(this.#key);
+  }
+
   async close(): Promise<void> {
     await this.inner.close();
-    wipe(this.#key);
+    this.forget();
   }
 
   #getFrom(reader: StoreReader, key: Uint8Array): Uint8Array<ArrayBuffer> | undefined {

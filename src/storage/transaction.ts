@@ -3,7 +3,7 @@
  * @module
  */
 import { compare, hex } from "../bytes.ts";
-import type { RecordTable, TableRecords } from "../formats/records/tables.ts";
+import { encodeRecord, type RecordTable, type TableRecords } from "../formats/records/tables.ts";
 import type { IndexRange } from "./record-index.ts";
 
 /** Reads records of the key tables. Everything is synchronous, so a plan sees one state from end to end. */
@@ -22,14 +22,14 @@ export interface Transaction extends RecordReader {
   /** The time of this change, in ms since 1970; never falls from one change to the next. */
   readonly nowMs: number;
   put<T extends RecordTable>(table: T, key: Uint8Array, record: TableRecords[T]): void;
-  delete(table: RecordTable, key: Uint8Array): void;
+  delete(key: Uint8Array): void;
 }
 
-/** A record to write, or to delete where `record` is undefined. */
+/** A record to write, or to delete where `record` and `cbor` are undefined. */
 export interface Change {
-  readonly table: RecordTable;
   readonly key: Uint8Array;
   readonly record: TableRecords[RecordTable] | undefined;
+  readonly cbor: Uint8Array | undefined;
 }
 
 /** Collects the changes of one group, plan by plan; the last change of a key counts. */
@@ -49,6 +49,11 @@ export class ChangeSet {
 
   get isEmpty(): boolean {
     return this.#changes.size === 0;
+  }
+
+  /** Sum of the records' lengths: about what the batch will have. */
+  get lengthBytes(): number {
+    return this.changes.reduce((sum, { key, cbor }) => sum + key.length + (cbor?.length ?? 0), 0);
   }
 
   /** Runs one plan; when it throws, its changes are dropped and the others stay. */
@@ -79,11 +84,11 @@ class Layer implements Transaction {
   }
 
   put<T extends RecordTable>(table: T, key: Uint8Array, record: TableRecords[T]): void {
-    this.own.set(hex(key), { table, key, record });
+    this.own.set(hex(key), { key, record, cbor: encodeRecord(table, record) });
   }
 
-  delete(table: RecordTable, key: Uint8Array): void {
-    this.own.set(hex(key), { table, key, record: undefined });
+  delete(key: Uint8Array): void {
+    this.own.set(hex(key), { key, record: undefined, cbor: undefined });
   }
 
   keys(range: IndexRange): Uint8Array[] {

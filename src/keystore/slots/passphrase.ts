@@ -78,7 +78,9 @@ class Passphrase extends WayIn {
 
   async #derive(cost: Argon2Cost, salt: Uint8Array, { signal, warn }: WayInContext): Promise<Uint8Array> {
     if ((await argon2Implementation()) === "hash-wasm") {
-      warn("the native Argon2 could not be loaded; the slower WebAssembly one is used. Reinstall the argon2 package");
+      warn(
+        "the native Argon2 could not be loaded; the slower WebAssembly one is used. Reinstall the argon2 package",
+      );
     }
     const password = this.#secret.bytes;
     return argon2id({ password, salt, cost, lengthBytes: SECRET_BYTES, ...(signal && { signal }) });
@@ -108,17 +110,24 @@ export function costForRatio(ratio: number, availableKiB: number = freeKiB()): A
   const memoryKiB = Math.max(ARGON2_FLOOR.memoryKiB, Math.min(wanted, ceiling - (ceiling % 1024)));
   const rest = (ratio * ARGON2_FLOOR.memoryKiB) / memoryKiB;
   const passes = Math.round(ARGON2_FLOOR.passes * rest);
-  return { memoryKiB, passes: Math.min(Math.max(passes, ARGON2_FLOOR.passes), ARGON2_MAX_PASSES), lanes: LANES };
+  return {
+    memoryKiB,
+    passes: Math.min(Math.max(passes, ARGON2_FLOOR.passes), ARGON2_MAX_PASSES),
+    lanes: LANES,
+  };
 }
 
 function freeKiB(): number {
   // Node 20.13 and later; where it is missing, calibration assumes enough.
-  return typeof process.availableMemory === "function" ? process.availableMemory() / 1024 : Number.POSITIVE_INFINITY;
+  return typeof process.availableMemory === "function"
+    ? process.availableMemory() / 1024
+    : Number.POSITIVE_INFINITY;
 }
 
 function fieldsOf(slot: ParsedSlot): { cost: Argon2Cost; salt: Uint8Array } {
   const { fields } = slot.header;
-  if (fields.kind !== "passphrase") throw new TypeError(`slot: expected a passphrase slot, got ${fields.kind}`);
+  if (fields.kind !== "passphrase")
+    throw new TypeError(`slot: expected a passphrase slot, got ${fields.kind}`);
   const { memoryKiB, passes, lanes, salt } = fields;
   return { cost: { memoryKiB, passes, lanes }, salt };
 }

@@ -27,9 +27,12 @@ class Recovery extends WayIn {
   override prepare(_slots: readonly ParsedSlot[], { vaultId }: WayInContext): void {
     if (this.#key.isWiped) throw usedTwice();
     if (this.#hint === undefined || equal(this.#hint, vaultHint(vaultId))) return;
-    throw new InvalidArgumentError("the recovery code is of another vault; use the code that belongs to this one", {
-      details: { reason: "other-vault" },
-    });
+    throw new InvalidArgumentError(
+      "the recovery code is of another vault; use the code that belongs to this one",
+      {
+        details: { reason: "other-vault" },
+      },
+    );
   }
 
   override async secretFor(): Promise<Uint8Array> {

@@ -1,0 +1,173 @@
+/**
+ * What an open database is known to hold, and checked reads of it. One session lasts until the engine fails or the
+ * vault is locked; then another one begins with the full check.
+ * @module
+ */
+import { equal } from "../bytes.ts";
+import { DamagedError } from "../errors.ts";
+import type { ParsedHeader } from "../formats/header.ts";
+import { mirrorKey } from "../formats/records/record-key.ts";
+import { addToSum, SET_SUM_BYTES, setHmac, subtractFromSum } from "../formats/records/set-sum.ts";
+import {
+  decodeRecord,
+  type RecordTable,
+  type StateRecord,
+  type TableRecords,
+  type TableSum,
+} from "../formats/records/tables.ts";
+import { wipe } from "../secret.ts";
+import { assertNotRolledBack, checkKeyTables, readState } from "./key-tables.ts";
+import type { IndexRange, RecordIndex } from "./record-index.ts";
+import { SealedStore } from "./sealed-store.ts";
+import type { Store, StoreOperation } from "./store.ts";
+import type { RecordReader } from "./transaction.ts";
+
+/** What happened to the files, for the vault to tell its user. */
+export interface StorageEvent {
+  /** `damage`: found, and healed or worked around. `warning`: durable, but not as well protected as it should be. */
+  readonly type: "damage" | "warning";
+  readonly message: string;
+}
+
+/** A record as it will be stored, or its removal. */
+export interface SealedChange {
+  readonly key: Uint8Array;
+  readonly value: Uint8Array | undefined;
+}
+
+export interface SessionKeys {
+  /** Kdb, 32 bytes. */
+  readonly database: Uint8Array;
+  /** Kset, 32 bytes. */
+  readonly set: Uint8Array;
+}
+
+export class DatabaseSession implements RecordReader {
+  readonly store: SealedStore;
+  readonly #setKey: Uint8Array;
+  readonly #index: RecordIndex;
+  readonly #report: (event: StorageEvent) => void;
+  #state: StateRecord;
+  #repairs: StoreOperation[];
+
+  private constructor(
+    store: SealedStore,
+    setKey: Uint8Array,
+    report: (event: StorageEvent) => void,
+    state: StateRecord,
+    found: { readonly index: RecordIndex; readonly repairs: readonly StoreOperation[] },
+  ) {
+    this.store = store;
+    this.#setKey = setKey;
+    this.#report = report;
+    this.#state = state;
+    this.#index = found.index;
+    this.#repairs = [...found.repairs];
+  }
+
+  /**
+   * Checks the state record against the header, and the key tables against the state record. Reads only.
+   * @param keys lent for the session.
+   * @throws DamagedError, RolledBackError.
+   */
+  static async begin(
+    engine: Store,
+    keys: SessionKeys,
+    header: ParsedHeader,
+    report: (event: StorageEvent) => void,
+  ): Promise<DatabaseSession> {
+    const store = new SealedStore(engine, keys.database, header.vaultId);
+    const state = readState(store);
+    assertNotRolledBack(state, header);
+    const found = await checkKeyTables(store, keys.set, state.sets);
+    if (found.repairs.length > 0) {
+      report({
+        type: "damage",
+        message: "key records were damaged on disk and are restored from their mirrors",
+      });
+    }
+    return new DatabaseSession(store, keys.set, report, state, found);
+  }
+
+  /** The durable state. */
+  get state(): StateRecord {
+    return this.#state;
+  }
+
+  /** Stored bytes to write back with the next batch, of records found right in one place only. */
+  get repairs(): readonly StoreOperation[] {
+    return this.#repairs;
+  }
+
+  count(table: RecordTable): number {
+    return this.#index.count(table);
+  }
+
+  keys(range: IndexRange): Uint8Array[] {
+    return this.#index.keys(range);
+  }
+
+  get<T extends RecordTable>(table: T, key: Uint8Array): TableRecords[T] | undefined {
+    const expected = this.#index.get(key);
+    if (expected === undefined) return undefined;
+    const cbor = this.store.open(key, this.#storedBytes(key, expected));
+    try {
+      return decodeRecord(table, cbor);
+    } finally {
+      wipe(cbor);
+    }
+  }
+
+  /** Returns the state's sets as they will be after these changes. */
+  setsAfter(changes: readonly SealedChange[]): Map<number, TableSum> {
+    const sets = new Map(
+      [...this.#state.sets].map(([table, { count, sum }]) => [table, { count, sum: sum.slice() }]),
+    );
+    for (const { key, value } of changes) {
+      const table = key[0] as number;
+      const set = sets.get(table) ?? { count: 0, sum: new Uint8Array(SET_SUM_BYTES) };
+      const before = this.#index.get(key);
+      if (before !== undefined) subtractFromSum(set.sum, before);
+      if (value !== undefined) addToSum(set.sum, setHmac(this.#setKey, key, value));
+      set.count += (value === undefined ? 0 : 1) - (before === undefined ? 0 : 1);
+      if (set.count === 0) sets.delete(table);
+      else sets.set(table, set);
+    }
+    return sets;
+  }
+
+  /** Takes over what a durable batch has made true. */
+  adopt(state: StateRecord, changes: readonly SealedChange[]): void {
+    for (const { key, value } of changes) {
+      if (value === undefined) this.#index.delete(key);
+      else this.#index.set(key, setHmac(this.#setKey, key, value));
+    }
+    this.#state = state;
+    this.#repairs = [];
+  }
+
+  /** Forgets all. The keys belong to the caller. */
+  end(): void {
+    this.#index.clear();
+    this.store.forget();
+  }
+
+  /** A known record is taken from its mirror when its own bytes are gone or altered. */
+  #storedBytes(key: Uint8Array, expected: Uint8Array): Uint8Array {
+    const own = this.store.inner.get(key);
+    if (own !== undefined && equal(setHmac(this.#setKey, key, own), expected)) return own;
+    const mirror = mirrorKey(key);
+    const copy = mirror === undefined ? undefined : this.store.inner.get(mirror);
+    if (copy !== undefined && equal(setHmac(this.#setKey, key, copy), expected)) {
+      this.#report({
+        type: "damage",
+        message: "a key record was damaged on disk; its mirror is used instead",
+      });
+      this.#repairs.push({ type: "put", key, value: copy });
+      return copy;
+    }
+    throw new DamagedError("a record of the vault's database was lost or altered on disk; restore a backup", {
+      details: { part: "database", table: key[0] ?? 0 },
+    });
+  }
+}

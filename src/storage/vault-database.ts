@@ -1,0 +1,274 @@
+/**
+ * The database of an unlocked vault: changes are committed in groups, one at a time, and the header's sequence and
+ * the database's witness keep each other from being rolled back.
+ * Source: docs/format.md#commit, where every crash point is gone through.
+ * @module
+ */
+import { IoError } from "../errors.ts";
+import type { ParsedHeader } from "../formats/header.ts";
+import { mirrorKey, recordKey } from "../formats/records/record-key.ts";
+import { encodeRecord, type StateRecord, TABLES } from "../formats/records/tables.ts";
+import type { RecordTable, TableRecords } from "../formats/records/tables.ts";
+import { MAX_COMMIT_BYTES, MAX_COMMIT_CHANGES } from "../limits.ts";
+import { wipe } from "../secret.ts";
+import { CommitQueue, type QueuedChange } from "./commit-queue.ts";
+import { DatabaseSession, type SealedChange, type StorageEvent } from "./database-session.ts";
+import type { FileSystem } from "./file-system.ts";
+import type { HeaderCopies } from "./header-copies.ts";
+import { HeaderWriter } from "./header-writer.ts";
+import type { IndexRange } from "./record-index.ts";
+import type { ReopenableStore } from "./reopenable-store.ts";
+import type { StoreOperation } from "./store.ts";
+import { ChangeSet, type RecordReader, type Transaction } from "./transaction.ts";
+
+/** The keys of header and database, each of one use. */
+export interface DatabaseKeys {
+  /** Kheader, 64 bytes. */
+  readonly header: Uint8Array;
+  /** Kdb, 32 bytes. */
+  readonly database: Uint8Array;
+  /** Kset, 32 bytes. */
+  readonly set: Uint8Array;
+}
+
+export interface VaultDatabaseOptions {
+  readonly fs: FileSystem;
+  readonly directory: string;
+  /** Opened when it is not yet; closed by the caller. */
+  readonly engine: ReopenableStore;
+  /** Copied. */
+  readonly keys: DatabaseKeys;
+  /** As read; the MAC of the chosen one is verified. */
+  readonly copies: HeaderCopies;
+  /** Milliseconds since 1970. */
+  readonly clock: () => number;
+  readonly report: (event: StorageEvent) => void;
+  /** Rejects when the vault lock is no longer ours. Asked before each commit. */
+  readonly assertHeld: () => Promise<void>;
+}
+
+export class VaultDatabase implements RecordReader {
+  readonly #options: VaultDatabaseOptions;
+  readonly #keys: DatabaseKeys;
+  readonly #queue: CommitQueue<ChangeSet>;
+  #session: DatabaseSession | undefined;
+  #loading: Promise<DatabaseSession> | undefined;
+  readonly #headers: HeaderWriter;
+
+  private constructor(options: VaultDatabaseOptions) {
+    const { header, database, set } = options.keys;
+    this.#options = options;
+    this.#keys = { header: header.slice(), database: database.slice(), set: set.slice() };
+    const { fs, directory, copies } = options;
+    this.#headers = new HeaderWriter({ fs, directory, copies, headerKey: this.#keys.header });
+    this.#queue = new CommitQueue((next) => this.#commitGroup(next));
+  }
+
+  /**
+   * Opens and checks; writes nothing of its own.
+   * @throws DamagedError, RolledBackError as docs/format.md#open has it. The engine stays as it is.
+   */
+  static async open(options: VaultDatabaseOptions): Promise<VaultDatabase> {
+    const database = new VaultDatabase(options);
+    try {
+      await database.#load(options.engine.current === undefined);
+    } catch (error) {
+      database.#wipe();
+      throw error;
+    }
+    for (const [copy, condition] of options.copies.conditions.entries()) {
+      if (condition === "good" || condition === "older") continue;
+      const message = `copy ${copy} of the vault header is ${condition}; the next change writes it anew`;
+      options.report({ type: "damage", message });
+    }
+    return database;
+  }
+
+  get header(): ParsedHeader {
+    return this.#headers.header;
+  }
+
+  get state(): StateRecord {
+    return this.#reader.state;
+  }
+
+  count(table: RecordTable): number {
+    return this.#reader.count(table);
+  }
+
+  keys(range: IndexRange): Uint8Array[] {
+    return this.#reader.keys(range);
+  }
+
+  get<T extends RecordTable>(table: T, key: Uint8Array): TableRecords[T] | undefined {
+    return this.#reader.get(table, key);
+  }
+
+  /** True when reads work; else {@link VaultDatabase.ready} opens the database anew. */
+  get isReady(): boolean {
+    return this.#session !== undefined;
+  }
+
+  /** Opens the database anew after a failure. @throws CofferError when that fails; a later call tries again. */
+  async ready(): Promise<void> {
+    if (this.#session === undefined) await this.#load(true);
+  }
+
+  /**
+   * Commits one change; resolves with the plan's answer when the change is durable. Plans run one after another,
+   * so what a plan reads is what its change is based on. A plan that throws changes nothing, and rejects with that.
+   * @throws IoError when it could not be made durable; then nothing of it is there, unless its reason is
+   *   `outcome-unknown`.
+   */
+  change<T>(plan: (transaction: Transaction) => T): Promise<T> {
+    return new Promise<T>((resolve, reject) => {
+      let settle = (): void => reject(new Error("commit: settled before it was planned"));
+      this.#queue.add({
+        run(group) {
+          try {
+            const answer = group.plan(plan);
+            settle = () => resolve(answer);
+          } catch (error) {
+            settle = () => reject(error);
+          }
+        },
+        // What a plan answered or refused stands on the plans before it: when they failed, so has this one.
+        settle(outcome) {
+          if (outcome.committed) settle();
+          else reject(outcome.reason);
+        },
+      });
+    });
+  }
+
+  /**
+   * Refuses what waits, lets a commit under way end, brings the header up to date, wipes the keys. The engine stays
+   * open. Never rejects: what is durable is durable, and a header that could not be written is a warning.
+   */
+  async end(reason: Error): Promise<void> {
+    await this.#queue.stop(reason);
+    await this.#loading?.catch(() => undefined);
+    try {
+      const sequence = this.#session?.state.sequence ?? 0;
+      if (this.#headers.isTorn) await this.#headers.settle();
+      if (sequence > this.header.sequence) {
+        await this.#headers.settle();
+        await this.#headers.publish(await this.#headers.prepare({ sequence }));
+      }
+    } catch (error) {
+      this.#warnOfHeader(error);
+    } finally {
+      this.#wipe();
+    }
+  }
+
+  get #reader(): DatabaseSession {
+    if (this.#session !== undefined) return this.#session;
+    throw new IoError("the database is closed after a failed write; try again, and it is opened anew");
+  }
+
+  /** Begins a session, once for all who ask at the same time. */
+  #load(mustReopen: boolean): Promise<DatabaseSession> {
+    this.#loading ??= this.#begin(mustReopen).finally(() => {
+      this.#loading = undefined;
+    });
+    return this.#loading;
+  }
+
+  async #begin(mustReopen: boolean): Promise<DatabaseSession> {
+    const { engine, report } = this.#options;
+    const store = mustReopen || engine.current === undefined ? await engine.reopen() : engine.current;
+    this.#session = await DatabaseSession.begin(store, this.#keys, this.header, report);
+    return this.#session;
+  }
+
+  async #commitGroup(next: () => QueuedChange<ChangeSet> | undefined): Promise<void> {
+    const session = this.#session ?? (await this.#load(true));
+    const nowMs = Math.max(this.#options.clock(), session.state.time);
+    const group = new ChangeSet(session, nowMs);
+    for (let taken = 0; taken < MAX_COMMIT_CHANGES && group.lengthBytes < MAX_COMMIT_BYTES; taken++) {
+      const change = next();
+      if (change === undefined) break;
+      change.run(group);
+    }
+    if (group.isEmpty) return;
+    await this.#options.assertHeld();
+    const witness = await this.#headers.settle();
+    const changes = group.changes.map(({ key, cbor }) => ({
+      key,
+      value: cbor && session.store.seal(key, cbor),
+    }));
+    const { sequence } = session.state;
+    const state: StateRecord = {
+      ...session.state,
+      sequence: sequence + 1,
+      witness,
+      time: nowMs,
+      sets: session.setsAfter(changes),
+    };
+    const header = await this.#headers.prepare({ sequence: state.sequence });
+    await this.#writeBatch(session, state, changes);
+    // The change is durable from here on: whatever fails now is a warning.
+    try {
+      await this.#headers.publish(header);
+    } catch (error) {
+      this.#warnOfHeader(error);
+    }
+  }
+
+  /** The commit point. After a failure the engine is opened anew, and what it then holds decides. */
+  async #writeBatch(
+    session: DatabaseSession,
+    state: StateRecord,
+    changes: readonly SealedChange[],
+  ): Promise<void> {
+    const batch = [...session.repairs, ...changes.flatMap(operationsOf)];
+    const stateKey = recordKey.state();
+    const value = session.store.seal(stateKey, encodeRecord(TABLES.state, state));
+    batch.push({ type: "put", key: stateKey, value });
+    try {
+      await session.store.inner.write(batch);
+      session.adopt(state, changes);
+    } catch (error) {
+      this.#endSession();
+      const found = await this.#load(true).catch((reason: unknown) => {
+        throw outcomeUnknown(reason);
+      });
+      if (found.state.sequence === state.sequence) return;
+      await this.#headers.discard();
+      throw error;
+    }
+  }
+
+  #warnOfHeader(error: unknown): void {
+    const why = error instanceof Error ? error.message : String(error);
+    this.#options.report({
+      type: "warning",
+      message: `the change is durable, but the vault header could not be brought up to date (${why}); it is tried again with the next change and on close`,
+    });
+  }
+
+  #endSession(): void {
+    this.#session?.end();
+    this.#session = undefined;
+  }
+
+  #wipe(): void {
+    this.#endSession();
+    wipe(this.#keys.header, this.#keys.database, this.#keys.set);
+  }
+}
+
+function operationsOf({ key, value }: SealedChange): StoreOperation[] {
+  const keys = [key, mirrorKey(key)].filter((each) => each !== undefined);
+  return keys.map((each) =>
+    value === undefined ? { type: "delete", key: each } : { type: "put", key: each, value },
+  );
+}
+
+function outcomeUnknown(cause: unknown): IoError {
+  return new IoError(
+    "writing to the database failed, and it could not be opened anew; whether the change took effect shows when the vault opens again",
+    { cause, details: { reason: "outcome-unknown" } },
+  );
+}
