@@ -87,7 +87,7 @@ const RECOGNISED: readonly { readonly prefix: string; readonly reason: string; r
       message: "This looks like the Base64 text of an AWS KMS ciphertext, which only AWS KMS can decrypt.",
     },
     {
-      prefix: "018003",
+      prefix: "0180",
       reason: "aws-encryption-sdk",
       message: "This looks like a message of the AWS Encryption SDK. Decrypt it with that SDK.",
     },

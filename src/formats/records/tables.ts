@@ -266,7 +266,7 @@ export function encodeRecord<T extends RecordTable>(
     return encodeCbor(SHAPES[table].write(record, "record"));
   } catch (error) {
     if (error instanceof MalformedError)
-      throw new TypeError(`record of table ${table}: ${error.field} does not fit`);
+      throw new TypeError(`record of table ${table}: ${error.field} does not fit`, { cause: error });
     throw error;
   }
 }
