@@ -142,6 +142,19 @@ describe("source files", () => {
     expect(files.filter((path) => /\brequire\(/u.test(textOf(`src/${path}`)))).toEqual([]);
   });
 
+  test("import the packages that an app installs, each of them and no other", () => {
+    const { dependencies, optionalDependencies } = JSON.parse(textOf("package.json")) as {
+      dependencies: Record<string, string>;
+      optionalDependencies: Record<string, string>;
+    };
+    const packages = imports
+      .filter(({ specifier, target }) => target === undefined && !specifier.startsWith("node:"))
+      .map(({ specifier }) => /^(?:@[^/]+\/)?[^/]+/u.exec(specifier)?.[0]);
+    expect([...new Set(packages)].toSorted()).toEqual(
+      Object.keys({ ...dependencies, ...optionalDependencies }).toSorted(),
+    );
+  });
+
   test("of the public index only pass on what others export", () => {
     const code = textOf("src/index.ts")
       .replaceAll(/\/\*[\s\S]*?\*\//gu, "")
