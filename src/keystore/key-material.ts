@@ -1,0 +1,47 @@
+/**
+ * Key material in its version record: sealed under a key of its own, bound to key, version, spec and usage.
+ * Source: docs/format.md#key-schedule.
+ * @module
+ */
+import { AuthenticationError, MalformedError } from "../crypto/failures.ts";
+import { open, seal } from "../crypto/seal.ts";
+import { DamagedError } from "../errors.ts";
+import { materialContext } from "../formats/key-schedule.ts";
+import type { KeyRecord } from "../formats/records/tables.ts";
+import { formatKeyId } from "./key-reference.ts";
+import type { VaultKeys } from "./vault-keys.ts";
+
+/** What material is bound to beside its version. */
+export type MaterialOwner = Pick<KeyRecord, "id" | "spec" | "usage">;
+
+/** Returns the `sealed` field of a version record. Borrows `material`. */
+export function sealMaterial(
+  keys: VaultKeys,
+  owner: MaterialOwner,
+  version: number,
+  material: Uint8Array,
+): Uint8Array {
+  return seal(keys.material, contextOf(keys, owner, version), material);
+}
+
+/** Returns the material; the caller wipes it. @throws DamagedError when it was altered, or sealed for another key. */
+export function openMaterial(
+  keys: VaultKeys,
+  owner: MaterialOwner,
+  version: number,
+  sealed: Uint8Array,
+): Uint8Array {
+  try {
+    return open(keys.material, contextOf(keys, owner, version), sealed);
+  } catch (error) {
+    if (!(error instanceof AuthenticationError) && !(error instanceof MalformedError)) throw error;
+    throw new DamagedError(`the material of key ${formatKeyId(owner.id)} does not open; restore a backup`, {
+      cause: error,
+      details: { part: "material", version },
+    });
+  }
+}
+
+function contextOf(keys: VaultKeys, { id: keyId, spec, usage }: MaterialOwner, version: number): Uint8Array {
+  return materialContext(keys.vaultId, { keyId, version, spec, usage });
+}

@@ -1,0 +1,174 @@
+/**
+ * The keys of an unlocked vault: records found by name, key material opened and cached. Operations of the KMS stand
+ * on this and on nothing below it.
+ * @module
+ */
+import { equal } from "../bytes.ts";
+import { DamagedError, NotFoundError } from "../errors.ts";
+import { blobKey } from "../formats/key-schedule.ts";
+import { recordKey } from "../formats/records/record-key.ts";
+import { type AliasRecord, type KeyRecord, TABLES, type VersionRecord } from "../formats/records/tables.ts";
+import { redact, wipe } from "../secret.ts";
+import type { IndexRange, RecordReader, Transaction } from "../storage/transaction.ts";
+import type { VaultDatabase } from "../storage/vault-database.ts";
+import { nearestAliases } from "./alias-suggestion.ts";
+import { BlobKeyCache } from "./key-cache.ts";
+import { type MaterialOwner, openMaterial } from "./key-material.ts";
+import { DEFAULT_ALIAS, formatKeyId, type KeyReference, parseKeyReference } from "./key-reference.ts";
+import type { VaultKeys } from "./vault-keys.ts";
+
+export class Keystore {
+  readonly #database: VaultDatabase;
+  /** Lent to those who put records into a change. */
+  readonly keys: VaultKeys;
+  readonly #cache = new BlobKeyCache();
+
+  /** Both are lent: the vault closes and wipes them. */
+  constructor(database: VaultDatabase, keys: VaultKeys) {
+    this.#database = database;
+    this.keys = keys;
+  }
+
+  get vaultHint(): Uint8Array {
+    return this.keys.hint;
+  }
+
+  /** The durable records. */
+  get records(): RecordReader {
+    return this.#database;
+  }
+
+  /** The time as the database has it: never before its last change. */
+  nowMs(clockMs: number): number {
+    return Math.max(clockMs, this.#database.state.time);
+  }
+
+  /** Commits one change; see {@link VaultDatabase.change}. */
+  change<T>(plan: (transaction: Transaction) => T): Promise<T> {
+    return this.#database.change(plan);
+  }
+
+  /** Returns a CMK's record. @throws NotFoundError, telling a deleted key from an unknown one. */
+  key(id: Uint8Array, records: RecordReader = this.#database): KeyRecord {
+    const record = records.get(TABLES.keys, recordKey.key(this.keys.name, id));
+    if (record === undefined) throw this.#unknownKey(id, records);
+    if (!equal(record.id, id)) throw misplaced();
+    return record;
+  }
+
+  /** Returns an alias's record, or undefined. */
+  alias(aliasName: string, records: RecordReader = this.#database): AliasRecord | undefined {
+    const record = records.get(TABLES.aliases, recordKey.alias(this.keys.name, aliasName));
+    if (record !== undefined && record.name !== aliasName) throw misplaced();
+    return record;
+  }
+
+  /**
+   * Returns the record of the key that a caller named, by id or by alias; without a name that of `alias/default`.
+   * @throws NotFoundError; for an alias, with the nearest names that exist.
+   */
+  resolve(reference: string | undefined, records: RecordReader = this.#database): KeyRecord {
+    return this.key(this.resolveId(parseKeyReference(reference ?? DEFAULT_ALIAS), records), records);
+  }
+
+  /** Returns the id that a reference names: an alias's present target. The key itself may be gone. */
+  resolveId(reference: KeyReference, records: RecordReader = this.#database): Uint8Array {
+    if (reference.kind === "id") return reference.id;
+    const record = this.alias(reference.aliasName, records);
+    if (record === undefined) throw this.#unknownAlias(reference.aliasName, records);
+    return record.keyId;
+  }
+
+  /** Returns one version of a key's material record, or undefined. */
+  version(
+    id: Uint8Array,
+    version: number,
+    records: RecordReader = this.#database,
+  ): VersionRecord | undefined {
+    const record = records.get(TABLES.versions, recordKey.version(this.keys.name, id, version));
+    if (record !== undefined && (!equal(record.id, id) || record.version !== version)) throw misplaced();
+    return record;
+  }
+
+  /**
+   * Returns the key that seals blobs under one version of a CMK: lent until the next call, never to be kept or wiped.
+   * @throws NotFoundError without such a version, or when its material is gone.
+   */
+  blobKey(key: MaterialOwner, version: number): Uint8Array {
+    const cached = this.#cache.get(key.id, version);
+    if (cached !== undefined) return cached;
+    const record = this.version(key.id, version);
+    if (record?.sealed === undefined) {
+      throw new NotFoundError(`key ${formatKeyId(key.id)} has no material of version ${version}`);
+    }
+    const material = openMaterial(this.keys, key, version, record.sealed);
+    try {
+      const derived = blobKey(material, key.id, version);
+      this.#cache.set(key.id, version, derived);
+      return derived;
+    } finally {
+      wipe(material);
+    }
+  }
+
+  /** Forgets the cached keys of a CMK, after its material has gone. */
+  forgetKey(id: Uint8Array): void {
+    this.#cache.forget(id);
+  }
+
+  /** LevelDB keys of a range, in byte order. */
+  recordKeys(range: IndexRange): Uint8Array[] {
+    return this.#database.keys(range);
+  }
+
+  /** Wipes what is cached. */
+  wipe(): void {
+    this.#cache.clear();
+  }
+
+  static {
+    redact(this, "[Keystore]");
+  }
+
+  #unknownKey(id: Uint8Array, records: RecordReader): NotFoundError {
+    const keyId = formatKeyId(id);
+    const tombstone = records.get(TABLES.tombstones, recordKey.tombstone(this.keys.name, id));
+    if (tombstone === undefined) {
+      return new NotFoundError(`key ${keyId} does not exist in this vault; listKeys tells which do`, {
+        details: { keyId },
+      });
+    }
+    const deletedAt = new Date(tombstone.deleted).toISOString();
+    return new NotFoundError(
+      `key ${keyId} was deleted on ${deletedAt}; what it encrypted cannot be decrypted`,
+      {
+        details: { keyId, deletedAt },
+      },
+    );
+  }
+
+  #unknownAlias(aliasName: string, records: RecordReader): NotFoundError {
+    const nearest = nearestAliases(aliasName, this.#aliasNames(records));
+    const hint =
+      nearest.length === 0 ? "listAliases tells which exist" : `did you mean ${nearest.join(" or ")}?`;
+    return new NotFoundError(`${aliasName} does not exist in this vault; ${hint}`, {
+      details: { aliasName, nearest },
+    });
+  }
+
+  *#aliasNames(records: RecordReader): Generator<string> {
+    for (const key of records.keys({ prefix: Uint8Array.of(TABLES.aliases) })) {
+      const record = records.get(TABLES.aliases, key);
+      if (record !== undefined) yield record.name;
+    }
+  }
+}
+
+function misplaced(): DamagedError {
+  return new DamagedError(
+    "a record of the vault's database lies under another record's name; restore a backup",
+    {
+      details: { part: "database" },
+    },
+  );
+}

@@ -1,0 +1,52 @@
+/**
+ * The root key of an unlocked vault and the keys derived from it, wiped together.
+ * Source: docs/format.md#key-schedule.
+ * @module
+ */
+import { copy } from "../bytes.ts";
+import {
+  databaseKey,
+  headerKey,
+  materialKey,
+  recordNameKey,
+  setSumKey,
+  vaultHint,
+} from "../formats/key-schedule.ts";
+import { redact, wipe } from "../secret.ts";
+
+export class VaultKeys {
+  readonly vaultId: Uint8Array;
+  /** Four public bytes that blobs carry. */
+  readonly hint: Uint8Array;
+  readonly root: Uint8Array;
+  /** Kheader. */
+  readonly header: Uint8Array;
+  /** Kdb. */
+  readonly database: Uint8Array;
+  /** Kname. */
+  readonly name: Uint8Array;
+  /** Kset. */
+  readonly set: Uint8Array;
+  /** Kmaterial. */
+  readonly material: Uint8Array;
+
+  /** Takes `root` over: it is wiped with this object. */
+  constructor(root: Uint8Array, vaultId: Uint8Array) {
+    this.root = root;
+    this.vaultId = copy(vaultId);
+    this.hint = vaultHint(vaultId);
+    this.header = headerKey(root, vaultId);
+    this.database = databaseKey(root, vaultId);
+    this.name = recordNameKey(root, vaultId);
+    this.set = setSumKey(root, vaultId);
+    this.material = materialKey(root, vaultId);
+  }
+
+  wipe(): void {
+    wipe(this.root, this.header, this.database, this.name, this.set, this.material);
+  }
+
+  static {
+    redact(this, "[VaultKeys]");
+  }
+}
