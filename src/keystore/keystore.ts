@@ -9,7 +9,7 @@ import { blobKey } from "../formats/key-schedule.ts";
 import { recordKey } from "../formats/records/record-key.ts";
 import { type AliasRecord, type KeyRecord, TABLES, type VersionRecord } from "../formats/records/tables.ts";
 import { redact, wipe } from "../secret.ts";
-import type { IndexRange, RecordReader, Transaction } from "../storage/transaction.ts";
+import type { RecordReader, Transaction } from "../storage/transaction.ts";
 import type { VaultDatabase } from "../storage/vault-database.ts";
 import { nearestAliases } from "./alias-suggestion.ts";
 import { BlobKeyCache } from "./key-cache.ts";
@@ -114,11 +114,6 @@ export class Keystore {
   /** Forgets the cached keys of a CMK, after its material has gone. */
   forgetKey(id: Uint8Array): void {
     this.#cache.forget(id);
-  }
-
-  /** LevelDB keys of a range, in byte order. */
-  recordKeys(range: IndexRange): Uint8Array[] {
-    return this.#database.keys(range);
   }
 
   /** Wipes what is cached. */
