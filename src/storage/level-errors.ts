@@ -19,14 +19,17 @@ export function existsError(cause: unknown): VaultExistsError {
   return new VaultExistsError("There is a database already. Open it, or choose another folder.", { cause });
 }
 
+/** `COFFER_VAULT_IN_USE`: LevelDB's own lock, or our look before it, says so. */
+export function databaseInUseError(cause?: unknown): VaultInUseError {
+  return new VaultInUseError("The vault's database is open elsewhere. Close it there and try again.", {
+    cause,
+  });
+}
+
 /** What a refused open means. */
 export function openError(error: unknown): CofferError {
   const { code, text } = levelCause(error);
-  if (code === "LEVEL_LOCKED") {
-    return new VaultInUseError("The vault's database is open elsewhere. Close it there and try again.", {
-      cause: error,
-    });
-  }
+  if (code === "LEVEL_LOCKED") return databaseInUseError(error);
   if (text.includes("error_if_exists")) return existsError(error);
   if (code === "LEVEL_IO_ERROR") {
     const cause = systemError(error);

@@ -12,7 +12,14 @@ import { join } from "node:path";
 import { copy } from "../bytes.ts";
 import { DIRECTORY_MODE, FILE_MODE, type FileSystem, hasErrno, nodeFileSystem } from "./file-system.ts";
 import { ioError } from "./io-error.ts";
-import { damagedError, existsError, openError, readError, systemError } from "./level-errors.ts";
+import {
+  damagedError,
+  databaseInUseError,
+  existsError,
+  openError,
+  readError,
+  systemError,
+} from "./level-errors.ts";
 import {
   assertBatch,
   type Store,
@@ -28,6 +35,8 @@ import {
 const SWEEP_BYTES = 1_048_576;
 
 const ENTRIES_PER_READ = 256;
+
+const OPEN_DATABASES: unique symbol = Symbol.for("coffer.open-databases");
 
 export interface LevelStoreOptions {
   /** True makes the directory, which must be absent or empty; false opens an existing database. */
@@ -66,35 +75,55 @@ type LevelOperation = { type: "put"; key: Uint8Array; value: Uint8Array } | { ty
 export async function openLevelStore(directory: string, options: LevelStoreOptions): Promise<Store> {
   const fs = options.fileSystem ?? nodeFileSystem;
   await (options.create ? makeDirectory(fs, directory) : assertDatabase(fs, directory));
-  const { Level } = await import("level");
-  const database = new Level<Uint8Array, Uint8Array>(directory, {
-    keyEncoding: "view",
-    valueEncoding: "view",
-  }) as unknown as LevelDatabase;
+  const identity = await identityOf(fs, directory);
+  if (openDatabases().has(identity)) throw databaseInUseError();
+  openDatabases().add(identity);
+  let store: LevelStore | undefined;
   try {
-    await database.open({
-      createIfMissing: options.create,
-      errorIfExists: options.create,
-      compression: false,
-    });
+    store = new LevelStore(await openDatabase(directory, options.create), fs, directory, identity);
+    await store.restrictModes();
+    return store;
+  } catch (error) {
+    await store?.close().catch(() => undefined);
+    openDatabases().delete(identity);
+    throw ioError(error, "open the database");
+  }
+}
+
+async function openDatabase(directory: string, create: boolean): Promise<LevelDatabase> {
+  const { Level } = await import("level");
+  const encodings = { keyEncoding: "view", valueEncoding: "view" };
+  const database = new Level<Uint8Array, Uint8Array>(directory, encodings) as unknown as LevelDatabase;
+  try {
+    await database.open({ createIfMissing: create, errorIfExists: create, compression: false });
+    return database;
   } catch (error) {
     await database.close().catch(() => undefined);
     throw openError(error);
   }
-  const store = new LevelStore(database, fs, directory);
-  try {
-    await store.restrictModes();
-  } catch (error) {
-    await store.close().catch(() => undefined);
-    throw ioError(error, "restrict the database's files to their owner");
-  }
-  return store;
+}
+
+/**
+ * Databases that this process has open, by device and inode. A second open must not even reach LevelDB: it opens the
+ * file LOCK, sees that the path is taken, and closes it, and with that POSIX drops the lock of the first. The set is
+ * shared by all copies of this package in a thread; between threads the vault lock stands guard.
+ */
+function openDatabases(): Set<string> {
+  const realm = globalThis as { [OPEN_DATABASES]?: Set<string> };
+  realm[OPEN_DATABASES] ??= new Set();
+  return realm[OPEN_DATABASES];
+}
+
+async function identityOf(fs: FileSystem, directory: string): Promise<string> {
+  const { device, inode } = await fs.lstat(directory);
+  return `${device}:${inode}`;
 }
 
 class LevelStore implements Store {
   readonly #database: LevelDatabase;
   readonly #fs: FileSystem;
   readonly #directory: string;
+  readonly #identity: string;
   #failure: StoreFailedError | undefined;
   #closing: Promise<void> | undefined;
   // Writes share this with each other; a compaction waits for them and holds up those that come later.
@@ -102,8 +131,9 @@ class LevelStore implements Store {
   readonly #writing = new Set<Promise<void>>();
   #bytesSinceSweep = 0;
 
-  constructor(database: LevelDatabase, fs: FileSystem, directory: string) {
+  constructor(database: LevelDatabase, fs: FileSystem, directory: string, identity: string) {
     this.#database = database;
+    this.#identity = identity;
     this.#fs = fs;
     this.#directory = directory;
   }
@@ -191,6 +221,12 @@ class LevelStore implements Store {
     if (this.#closing !== undefined) throw new StoreClosedError();
   }
 
+  #assertSound(): void {
+    if (this.#failure === undefined) return;
+    const { message, details } = this.#failure;
+    throw new StoreFailedError(message, { cause: this.#failure, details });
+  }
+
   #get(key: Uint8Array, snapshot?: LevelSnapshot): Uint8Array<ArrayBuffer> | undefined {
     this.#assertOpen();
     try {
@@ -212,8 +248,7 @@ class LevelStore implements Store {
   }
 
   async #apply(operations: readonly LevelOperation[]): Promise<void> {
-    if (this.#failure !== undefined)
-      throw new StoreFailedError(this.#failure.message, { cause: this.#failure });
+    this.#assertSound();
     try {
       await this.#database.batch(operations, { sync: true });
     } catch (error) {
@@ -238,8 +273,7 @@ class LevelStore implements Store {
 
   async #compact(start: Uint8Array, end: Uint8Array): Promise<void> {
     await Promise.allSettled(this.#writing);
-    if (this.#failure !== undefined)
-      throw new StoreFailedError(this.#failure.message, { cause: this.#failure });
+    this.#assertSound();
     try {
       await this.#database.compactRange(start, end);
       // LevelDB flushes its memory as it stands, dead values and all, to a level that it then takes for the last
@@ -264,6 +298,7 @@ class LevelStore implements Store {
     await this.restrictModes().catch(() => undefined);
     try {
       await this.#database.close();
+      openDatabases().delete(this.#identity);
     } catch (error) {
       throw ioError(systemError(error), "close the database");
     }

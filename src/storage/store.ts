@@ -12,7 +12,7 @@ export type StoreOperation =
   | { readonly type: "put"; readonly key: Uint8Array; readonly value: Uint8Array }
   | { readonly type: "delete"; readonly key: Uint8Array };
 
-/** Bounds of a listing. `limit` counts entries; `reverse` starts at the upper end. */
+/** Bounds of a listing; one lower bound at most. `limit` counts entries; `reverse` starts at the upper end. */
 export interface StoreRange {
   readonly gte?: Uint8Array;
   readonly gt?: Uint8Array;
