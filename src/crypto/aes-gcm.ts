@@ -15,6 +15,8 @@ export const GCM_TAG_BYTES = 16;
 
 /** The cipher's name and tag length: without the second, Node 20 to 24 accept a tag of 4 bytes. */
 const CIPHER = "aes-256-gcm";
+/** `update` allocates what it returns; up to 32 KiB that stays off the system's own memory calls. */
+const SLICE_BYTES = 32_768;
 const OPTIONS = { authTagLength: GCM_TAG_BYTES } as const;
 
 /**
@@ -29,13 +31,28 @@ export function sealGcm(
 ): Uint8Array<ArrayBuffer> {
   assertKeyAndNonce(key, nonce);
   assertBytes("plaintext", plaintext);
+  const sealed = new Uint8Array(plaintext.length + GCM_TAG_BYTES);
+  sealGcmInto(sealed, { key, nonce, aad, plaintext });
+  return sealed;
+}
+
+/** What {@link sealGcmInto} seals. Lengths are the caller's to check. */
+export interface GcmInput {
+  readonly key: Uint8Array;
+  readonly nonce: Uint8Array;
+  readonly aad: Uint8Array;
+  readonly plaintext: Uint8Array;
+}
+
+/** Writes `ciphertext ‖ tag` to the start of `sealed`, which has room for it. */
+export function sealGcmInto(sealed: Uint8Array, { key, nonce, aad, plaintext }: GcmInput): void {
   const cipher = createCipheriv(CIPHER, key, nonce, OPTIONS);
   if (aad.length > 0) cipher.setAAD(aad);
-  const sealed = new Uint8Array(plaintext.length + GCM_TAG_BYTES);
-  if (plaintext.length > 0) sealed.set(cipher.update(plaintext));
+  for (let at = 0; at < plaintext.length; at += SLICE_BYTES) {
+    sealed.set(cipher.update(plaintext.subarray(at, at + SLICE_BYTES)), at);
+  }
   cipher.final();
   sealed.set(cipher.getAuthTag(), plaintext.length);
-  return sealed;
 }
 
 /**

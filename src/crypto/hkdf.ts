@@ -3,8 +3,9 @@
  * which an encryption context easily passes. Source: RFC 5869 §2.3.
  * @module
  */
+import { createHmac } from "node:crypto";
 import { wipe } from "../secret.ts";
-import { hmac, type HashName } from "./hmac.ts";
+import type { HashName } from "./hmac.ts";
 
 export type { HashName } from "./hmac.ts";
 
@@ -27,13 +28,18 @@ export function expand(
     throw new RangeError(`lengthBytes: expected 1 to ${MAX_BLOCKS * blockBytes}, got ${lengthBytes}`);
   }
   const okm = new Uint8Array(lengthBytes);
-  let block = new Uint8Array(0);
+  // T(i−1) ‖ info ‖ i in one array: this runs for every message, and each further update costs a call.
+  const input = new Uint8Array(blockBytes + info.length + 1);
+  input.set(info, blockBytes);
   for (let at = 0, i = 1; at < lengthBytes; at += blockBytes, i++) {
-    const next = hmac(hash, prk, block, info, Uint8Array.of(i));
-    wipe(block);
-    block = next;
+    input[input.length - 1] = i;
+    const block = createHmac(hash, prk)
+      .update(i === 1 ? input.subarray(blockBytes) : input)
+      .digest();
     okm.set(block.length > lengthBytes - at ? block.subarray(0, lengthBytes - at) : block, at);
+    input.set(block);
+    wipe(block);
   }
-  wipe(block);
+  wipe(input);
   return okm;
 }

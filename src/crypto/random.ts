@@ -4,14 +4,15 @@
  * time, the call and what is being encrypted. Source: docs/format.md#randomness.
  * @module
  */
-import { randomFillSync } from "node:crypto";
+import { createHmac, randomFillSync } from "node:crypto";
 import { MAX_DATA_KEY_BYTES } from "../limits.ts";
 import { wipe } from "../secret.ts";
-import { digest, hmac } from "./hmac.ts";
+import { digest } from "./hmac.ts";
 
 /** One HMAC-SHA-512. A longer value is several, each of its own call. */
 const BLOCK_BYTES = 64;
 const RAW_BYTES = 32;
+const HEDGE_AT = 48;
 
 /** Where bytes and time come from. Another one than the system's is for tests. */
 export interface RandomSource {
@@ -31,18 +32,11 @@ const SYSTEM: RandomSource = {
 /** Returns a generator with a hedging key of its own, which is drawn at its first use. */
 export function hedgedRandom(source: RandomSource): DrawRandom {
   let hedgingKey: Uint8Array | undefined;
+  let digestOfNothing: Uint8Array | undefined;
   let calls = 0n;
-
-  function drawBlock(key: Uint8Array, hedge: Uint8Array): Uint8Array {
-    const drawn = new Uint8Array(RAW_BYTES + 16);
-    source.fillRandom(drawn.subarray(0, RAW_BYTES));
-    const counters = new DataView(drawn.buffer, RAW_BYTES);
-    counters.setBigUint64(0, source.monotonicNs());
-    counters.setBigUint64(8, calls++);
-    const block = hmac("sha512", key, drawn, hedge);
-    wipe(drawn);
-    return block;
-  }
+  // random[32] ‖ time[8] ‖ call[8] ‖ digest of the hedge[64]: wiped after each call, which ends before the next begins.
+  const drawn = new Uint8Array(HEDGE_AT + BLOCK_BYTES);
+  const counters = new DataView(drawn.buffer, RAW_BYTES);
 
   return (lengthBytes, ...hedge) => {
     if (!Number.isInteger(lengthBytes) || lengthBytes < 1 || lengthBytes > MAX_DATA_KEY_BYTES) {
@@ -53,13 +47,20 @@ export function hedgedRandom(source: RandomSource): DrawRandom {
       source.fillRandom(fresh);
       hedgingKey = fresh;
     }
-    const hedgeDigest = digest("sha512", ...hedge);
+    drawn.set(
+      hedge.length === 0 ? (digestOfNothing ??= digest("sha512")) : digest("sha512", ...hedge),
+      HEDGE_AT,
+    );
     const value = new Uint8Array(lengthBytes);
     for (let at = 0; at < lengthBytes; at += BLOCK_BYTES) {
-      const block = drawBlock(hedgingKey, hedgeDigest);
+      source.fillRandom(drawn.subarray(0, RAW_BYTES));
+      counters.setBigUint64(0, source.monotonicNs());
+      counters.setBigUint64(8, calls++);
+      const block = createHmac("sha512", hedgingKey).update(drawn).digest();
       value.set(block.subarray(0, Math.min(BLOCK_BYTES, lengthBytes - at)), at);
       wipe(block);
     }
+    wipe(drawn);
     return value;
   };
 }

@@ -7,7 +7,7 @@
 import { assertBytes, concat, equal, label, u32 } from "../bytes.ts";
 import { MAX_SEAL_BYTES } from "../limits.ts";
 import { wipe } from "../secret.ts";
-import { openGcm, sealGcm } from "./aes-gcm.ts";
+import { openGcm, sealGcmInto } from "./aes-gcm.ts";
 import { AuthenticationError, MalformedError } from "./failures.ts";
 import { expand } from "./hkdf.ts";
 import { randomFor } from "./random.ts";
@@ -40,13 +40,11 @@ export function seal(
   hedge?: Uint8Array,
 ): Uint8Array<ArrayBuffer> {
   assertSealInput(key, context, plaintext);
-  const salt = randomFor(
-    SEAL_SALT_BYTES,
-    u32(context.length),
-    context,
-    plaintext,
-    ...(hedge === undefined ? [] : [hedge]),
-  );
+  const lengthOfContext = u32(context.length);
+  const salt =
+    hedge === undefined
+      ? randomFor(SEAL_SALT_BYTES, lengthOfContext, context, plaintext)
+      : randomFor(SEAL_SALT_BYTES, lengthOfContext, context, plaintext, hedge);
   return sealWithSalt(key, salt, context, plaintext);
 }
 
@@ -64,13 +62,16 @@ export function sealWithSalt(
   assertBytes("salt", salt, SEAL_SALT_BYTES);
   const derived = derive(key, salt, context);
   try {
-    const body = sealGcm(
-      derived.subarray(0, NONCE_AT),
-      derived.subarray(NONCE_AT, COMMITMENT_AT),
-      NO_AAD,
+    const sealed = new Uint8Array(SEAL_OVERHEAD_BYTES + plaintext.length);
+    sealed.set(salt);
+    sealed.set(derived.subarray(COMMITMENT_AT), SEAL_SALT_BYTES);
+    sealGcmInto(sealed.subarray(HEADER_BYTES), {
+      key: derived.subarray(0, NONCE_AT),
+      nonce: derived.subarray(NONCE_AT, COMMITMENT_AT),
+      aad: NO_AAD,
       plaintext,
-    );
-    return concat(salt, derived.subarray(COMMITMENT_AT), body);
+    });
+    return sealed;
   } finally {
     wipe(derived);
   }
