@@ -58,7 +58,8 @@ export function encodeCbor(value: CborValue): Uint8Array<ArrayBuffer> {
 export function decodeCbor(bytes: Uint8Array): CborValue {
   assertCanonical(bytes);
   decoder ??= new Decoder({ useRecords: false, mapsAsObjects: false });
-  return own(decoder.decode(bytes));
+  // A view of its own: cbor-x leaves a property on the array that it reads.
+  return own(decoder.decode(bytes.subarray()));
 }
 
 /** Where the guard stands in the bytes. */

@@ -2,7 +2,7 @@
  * The vault header (COV): who may open the vault, and which database state is durable.
  * Layout: `89 "COV" 0D 0A 1A 0A ‖ version 01 ‖ suite 01 ‖ u16 0 ‖ u32 N ‖ vault id[16] ‖ u64 generation ‖
  * u64 sequence ‖ u32 database ‖ u16 slot count ‖ 0[10] ‖ slots ‖ HMAC-SHA-512[64] ‖ SHA-256[32]`.
- * Source: docs/format.md#vault-header [F-50…F-58].
+ * Source: docs/format.md#vault-header [F-50…F-55].
  * @module
  */
 import {
@@ -248,7 +248,7 @@ function parseSlots(bytes: Uint8Array, count: number): readonly ParsedSlot[] {
     ids.add(hex(header.id));
   }
   if (at !== bytes.length) throw damaged("slots");
-  // An id names one slot: removing it must not be ambiguous.
+  // An id names one slot: removing it must not be ambiguous [F-61].
   if (ids.size !== slots.length) throw damaged("slot id");
   return slots;
 }

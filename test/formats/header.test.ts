@@ -104,7 +104,7 @@ test("every edit under a right checksum is refused, or found by the MAC [F-53] [
   }
 });
 
-test("refuses reserved bytes, unsafe integers, slot counts and bytes between slots and MAC [F-53]", () => {
+test("refuses reserved bytes, unsafe integers, slot counts, repeated ids and bytes between slots and MAC [F-1] [F-2] [F-3] [F-53] [F-61]", () => {
   const one = encodeHeader(headerFields([slotOf({ kind: "recovery" }, 1, "x")]), kheader);
   const fieldOf = (bytes: Uint8Array): unknown =>
     (thrownBy(() => parseHeader(bytes)) as CofferError).details["field"];

@@ -1,12 +1,13 @@
 /**
  * LevelDB keys: `u8 table ‖ rest`, with keyed hashes for names, so that the database shows none.
- * h(x) = HMAC-SHA-256(Kname, u8 table ‖ x)[0:16]. Source: docs/format.md#record-keys [F-81…F-82].
+ * h(x) = HMAC-SHA-256(Kname, u8 table ‖ x)[0:16]. Source: docs/format.md#record-keys [F-81…F-86].
  * @module
  */
-import { assertBytes, concat, u32, u64, u8, utf8 } from "../../bytes.ts";
+import { assertBytes, concat, equal, u32, u64, u8, utf8 } from "../../bytes.ts";
 import { hmac } from "../../crypto/hmac.ts";
+import { DamagedError } from "../../errors.ts";
 import { ID_BYTES } from "../key-schedule.ts";
-import { TABLES } from "./tables.ts";
+import { type RecordTable, TABLES, type TableRecords } from "./tables.ts";
 
 const NAME_HASH_BYTES = 16;
 const MIRROR_BIT = 0x80;
@@ -84,6 +85,45 @@ export const recordKey = {
     return byId(kname, TABLES.usage, keyId);
   },
 } as const;
+
+const OWN_KEYS: {
+  readonly [T in RecordTable]: (kname: Uint8Array, record: TableRecords[T]) => Uint8Array;
+} = {
+  0x01: () => recordKey.state(),
+  0x02: (kname, { id }) => recordKey.key(kname, id),
+  0x03: (kname, { id, version }) => recordKey.version(kname, id, version),
+  0x04: (kname, { name }) => recordKey.alias(kname, name),
+  0x05: (kname, { id, key }) => recordKey.tag(kname, id, key),
+  0x06: (kname, { id, what }) => recordKey.due(kname, id, what),
+  0x0a: (kname, { name }) => recordKey.setting(kname, name),
+  0x0b: (kname, { id }) => recordKey.tombstone(kname, id),
+  0x31: (kname, { id }) => recordKey.usage(kname, id),
+};
+
+/** Returns the LevelDB key that a record's own fields name. */
+export function keyOfRecord<T extends RecordTable>(
+  kname: Uint8Array,
+  table: T,
+  record: TableRecords[T],
+): Uint8Array {
+  return OWN_KEYS[table](kname, record);
+}
+
+/**
+ * Checks that a record lies under the key that it names [F-86].
+ * @throws DamagedError if it names another: the seal was right, so a writer went wrong.
+ */
+export function assertOwnKey<T extends RecordTable>(
+  kname: Uint8Array,
+  table: T,
+  key: Uint8Array,
+  record: TableRecords[T],
+): void {
+  if (equal(keyOfRecord(kname, table, record), mirroredKey(key) ?? key)) return;
+  throw new DamagedError("A record of the database names another record. Restore the vault from a backup.", {
+    details: { reason: "record", table },
+  });
+}
 
 /** Returns the key of a record's mirror, or undefined for tables without one. */
 export function mirrorKey(key: Uint8Array): Uint8Array<ArrayBuffer> | undefined {
