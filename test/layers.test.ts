@@ -149,7 +149,7 @@ describe("source files", () => {
     };
     const packages = imports
       .filter(({ specifier, target }) => target === undefined && !specifier.startsWith("node:"))
-      .map(({ specifier }) => /^(?:@[^/]+\/)?[^/]+/u.exec(specifier)?.[0]);
+      .map(({ specifier }) => /^(?:@[^/]+\/)?[^/]+/u.exec(specifier)?.[0] ?? specifier);
     expect([...new Set(packages)].toSorted()).toEqual(
       Object.keys({ ...dependencies, ...optionalDependencies }).toSorted(),
     );
