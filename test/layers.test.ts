@@ -2,7 +2,7 @@ import { posix } from "node:path";
 import { describe, expect, test } from "vitest";
 import { filesBelow, textOf } from "./source-files.ts";
 
-/** A file imports only from its own folder or from a lower number. */
+/** A file imports only from its own folder or from a lower number; the root's files of one number are a folder. */
 const LAYERS: Readonly<Record<string, number>> = {
   "errors.ts": 0,
   "bytes.ts": 0,
@@ -15,6 +15,10 @@ const LAYERS: Readonly<Record<string, number>> = {
   kms: 5,
   envelope: 6,
   store: 7,
+  "describe-vault.ts": 8,
+  "vault-events.ts": 8,
+  "vault-opening.ts": 8,
+  "vault-options.ts": 8,
   "vault.ts": 8,
   adapters: 9,
   "index.ts": 10,
@@ -90,7 +94,9 @@ describe("source files", () => {
     const upward = imports.filter(({ from, target }) => {
       if (target === undefined || folderOf(from) === folderOf(target)) return false;
       const [own, other] = [layerOf(from), layerOf(target)];
-      return own === undefined || other === undefined || (own === other ? own !== 0 : other > own);
+      if (own === undefined || other === undefined) return true;
+      const bothAtRoot = !from.includes("/") && !target.includes("/");
+      return bothAtRoot ? other > own : other >= own;
     });
     expect(upward.map(shown)).toEqual([]);
   });
