@@ -24,7 +24,8 @@ export interface RandomSource {
 /** Draws `lengthBytes` (1 to 1,024) fresh bytes; `hedge` is mixed in, its parts joined. */
 export type DrawRandom = (lengthBytes: number, ...hedge: readonly Uint8Array[]) => Uint8Array<ArrayBuffer>;
 
-const SYSTEM: RandomSource = {
+/** The system's generator and monotonic clock. */
+export const SYSTEM_RANDOM: RandomSource = {
   fillRandom: (bytes) => void randomFillSync(bytes),
   monotonicNs: () => process.hrtime.bigint(),
 };
@@ -69,7 +70,7 @@ export function hedgedRandom(source: RandomSource): DrawRandom {
  * Returns `lengthBytes` (1 to 1,024) fresh bytes, hedged with the given parts.
  * @throws RangeError for another length.
  */
-export const randomFor: DrawRandom = hedgedRandom(SYSTEM);
+export const randomFor: DrawRandom = hedgedRandom(SYSTEM_RANDOM);
 
 /** Returns a fresh 32-byte key. The caller wipes it. */
 export function randomKey(): Uint8Array<ArrayBuffer> {
