@@ -10,7 +10,7 @@
 import { randomBytes } from "node:crypto";
 import { dirname } from "node:path";
 import { hex } from "../bytes.ts";
-import { FILE_MODE, type FileHandle, type FileSystem, hasErrno } from "./file-system.ts";
+import { FILE_MODE, type FileHandle, type FileSystem, hasErrno, ignoreNoModes } from "./file-system.ts";
 import { ioError } from "./io-error.ts";
 
 export interface WriteTemporaryOptions {
@@ -52,7 +52,7 @@ export async function writeTemporary(
 
 async function fill(handle: FileHandle, bytes: Uint8Array, mode: number): Promise<void> {
   try {
-    await handle.chmod(mode);
+    await handle.chmod(mode).catch(ignoreNoModes);
     await handle.write(bytes, 0);
     await handle.sync();
   } catch (error) {

@@ -191,7 +191,8 @@ export function createFileSystem(
 
   async function mkdir(path: string, mode: number = DIRECTORY_MODE): Promise<void> {
     await calls.mkdir(path, mode);
-    await chmod(path, mode);
+    // A umask can only have taken bits away; a file system without modes refuses, and then there is nothing to guard.
+    await chmod(path, mode).catch(ignoreNoModes);
   }
 
   async function syncDirectory(path: string): Promise<void> {
@@ -275,6 +276,11 @@ function fileHandle(raw: FileHandleCalls, isWindows: boolean): FileHandle {
       return closing;
     },
   };
+}
+
+/** Passes over the refusal of a file system that has no modes. */
+export function ignoreNoModes(error: unknown): void {
+  if (!hasErrno(error, "EPERM", "ENOTSUP", "EOPNOTSUPP", "ENOSYS")) throw error;
 }
 
 // A write that takes nothing and says nothing would loop for ever.

@@ -199,21 +199,23 @@ class LevelStore implements Store {
     return this.#closing;
   }
 
-  /** Sets the directory to 0700 and its files to 0600, where they are not. */
+  /**
+   * Sets the directory to 0700 and its files to 0600, where they are not. Fails silently: on a file system without
+   * modes, for files of another owner. Whoever opens a vault looks at modes and owners with access.ts.
+   */
   async restrictModes(): Promise<void> {
     const fs = this.#fs;
     if (fs.platform === "win32") return;
     this.#bytesSinceSweep = 0;
-    if ((await fs.lstat(this.#directory)).mode !== DIRECTORY_MODE)
-      await fs.chmod(this.#directory, DIRECTORY_MODE);
-    for (const { name, kind } of await fs.readDirectory(this.#directory)) {
-      if (kind !== "file") continue;
-      const path = join(this.#directory, name);
-      try {
-        if ((await fs.lstat(path)).mode !== FILE_MODE) await fs.chmod(path, FILE_MODE);
-      } catch (error) {
-        if (!hasErrno(error, "ENOENT")) throw error; // LevelDB removes files while we look
+    try {
+      await restrict(fs, this.#directory, DIRECTORY_MODE);
+      for (const { name, kind } of await fs.readDirectory(this.#directory)) {
+        // LevelDB removes files while we look.
+        if (kind === "file")
+          await restrict(fs, join(this.#directory, name), FILE_MODE).catch(() => undefined);
       }
+    } catch {
+      // Nothing depends on it: see above.
     }
   }
 
@@ -267,8 +269,7 @@ class LevelStore implements Store {
       this.#bytesSinceSweep += operation.key.length + (operation.type === "put" ? operation.value.length : 0);
     }
     if (this.#bytesSinceSweep < SWEEP_BYTES) return;
-    // The batch is durable: a mode that cannot be set must not turn it into a failure.
-    await this.restrictModes().catch(() => undefined);
+    await this.restrictModes();
   }
 
   async #compact(start: Uint8Array, end: Uint8Array): Promise<void> {
@@ -283,7 +284,7 @@ class LevelStore implements Store {
     } catch (error) {
       throw this.#fail(error, "compact the database");
     }
-    await this.restrictModes().catch(() => undefined);
+    await this.restrictModes();
   }
 
   // What the key holds, once more. Writes wait meanwhile, so this cannot bring an older value back.
@@ -295,7 +296,7 @@ class LevelStore implements Store {
   async #close(): Promise<void> {
     if (this.#compacting !== undefined) await this.#compacting;
     await Promise.allSettled(this.#writing);
-    await this.restrictModes().catch(() => undefined);
+    await this.restrictModes();
     try {
       await this.#database.close();
       openDatabases().delete(this.#identity);
@@ -303,6 +304,10 @@ class LevelStore implements Store {
       throw ioError(systemError(error), "close the database");
     }
   }
+}
+
+async function restrict(fs: FileSystem, path: string, mode: number): Promise<void> {
+  if ((await fs.lstat(path)).mode !== mode) await fs.chmod(path, mode);
 }
 
 async function* iterate(iterator: LevelIterator): AsyncGenerator<StoreEntry, void, undefined> {
