@@ -138,7 +138,7 @@ describe("the vault lock", () => {
   ])("goes to exactly one of eight processes at once when %s", async (_what, isStale) => {
     const directory = await scratch();
     if (isStale) await leaveStaleLock(directory);
-    const go = Date.now() + 700;
+    const go = Date.now() + 500;
     const source = `
       import { acquireVaultLock } from ${JSON.stringify(distUrl("storage/vault-lock.js"))};
       import { nodeFileSystem } from ${JSON.stringify(distUrl("storage/file-system.js"))};
@@ -220,6 +220,23 @@ describe("the vault lock", () => {
     expect(await lock.isHeld()).toBe(false);
     await store.close();
   });
+
+  test.each(["read", "deleted"])(
+    "keeps other processes out when LevelDB's own LOCK was %s meanwhile",
+    async (what) => {
+      const directory = await scratch();
+      const lock = await acquireVaultLock(fs, directory);
+      const store = await openLevelStore(join(directory, "db-1"), { create: true });
+      const path = join(directory, "db-1", "LOCK");
+      await (what === "read" ? readFile(path) : unlink(path));
+      const { child, line } = await startModule(acquireAndStay, [directory]);
+      expect(line).toBe("COFFER_VAULT_IN_USE");
+      await kill(child);
+      expect(await lock.isHeld()).toBe(true);
+      await store.close();
+      await lock.release();
+    },
+  );
 
   test("is in use while a process on another host holds it, and says what to do", async () => {
     const directory = await scratch();
