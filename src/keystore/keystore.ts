@@ -3,7 +3,7 @@
  * on this and on nothing below it.
  * @module
  */
-import { equal } from "../bytes.ts";
+import { equal, hex } from "../bytes.ts";
 import { DamagedError, NotFoundError } from "../errors.ts";
 import { blobKey } from "../formats/key-schedule.ts";
 import { recordKey } from "../formats/records/record-key.ts";
@@ -15,6 +15,7 @@ import { nearestAliases } from "./alias-suggestion.ts";
 import { BlobKeyCache } from "./key-cache.ts";
 import { type MaterialOwner, openMaterial } from "./key-material.ts";
 import { DEFAULT_ALIAS, formatKeyId, type KeyReference, parseKeyReference } from "./key-reference.ts";
+import { RecordCache } from "./record-cache.ts";
 import type { VaultKeys } from "./vault-keys.ts";
 
 export class Keystore {
@@ -22,11 +23,14 @@ export class Keystore {
   /** Lent to those who put records into a change. */
   readonly keys: VaultKeys;
   readonly #cache = new BlobKeyCache();
+  readonly #keyRecords = new RecordCache<KeyRecord>();
+  readonly #aliasRecords = new RecordCache<AliasRecord>();
 
   /** Both are lent: the vault closes and wipes them. */
   constructor(database: VaultDatabase, keys: VaultKeys) {
     this.#database = database;
     this.keys = keys;
+    database.observe((changedKeys) => this.#forgetRecords(changedKeys));
   }
 
   get vaultHint(): Uint8Array {
@@ -48,18 +52,33 @@ export class Keystore {
     return this.#database.change(plan);
   }
 
-  /** Returns a CMK's record. @throws NotFoundError, telling a deleted key from an unknown one. */
-  key(id: Uint8Array, records: RecordReader = this.#database): KeyRecord {
-    const record = records.get(TABLES.keys, recordKey.key(this.keys.name, id));
-    if (record === undefined) throw this.#unknownKey(id, records);
+  /**
+   * Returns a CMK's record, never to be changed: without `records`, the durable one, from memory where it was read
+   * before. @throws NotFoundError, telling a deleted key from an unknown one.
+   */
+  key(id: Uint8Array, records?: RecordReader): KeyRecord {
+    if (records === undefined) {
+      const cached = this.#keyRecords.get(hex(id));
+      if (cached !== undefined) return cached;
+    }
+    const levelKey = recordKey.key(this.keys.name, id);
+    const record = (records ?? this.#database).get(TABLES.keys, levelKey);
+    if (record === undefined) throw this.#unknownKey(id, records ?? this.#database);
     if (!equal(record.id, id)) throw misplaced();
+    if (records === undefined) this.#keyRecords.set(hex(id), levelKey, record);
     return record;
   }
 
-  /** Returns an alias's record, or undefined. */
-  alias(aliasName: string, records: RecordReader = this.#database): AliasRecord | undefined {
-    const record = records.get(TABLES.aliases, recordKey.alias(this.keys.name, aliasName));
+  /** Returns an alias's record, or undefined; where from, as with {@link Keystore.key}. */
+  alias(aliasName: string, records?: RecordReader): AliasRecord | undefined {
+    if (records === undefined) {
+      const cached = this.#aliasRecords.get(aliasName);
+      if (cached !== undefined) return cached;
+    }
+    const levelKey = recordKey.alias(this.keys.name, aliasName);
+    const record = (records ?? this.#database).get(TABLES.aliases, levelKey);
     if (record !== undefined && record.name !== aliasName) throw misplaced();
+    if (records === undefined && record !== undefined) this.#aliasRecords.set(aliasName, levelKey, record);
     return record;
   }
 
@@ -67,15 +86,15 @@ export class Keystore {
    * Returns the record of the key that a caller named, by id or by alias; without a name that of `alias/default`.
    * @throws NotFoundError; for an alias, with the nearest names that exist.
    */
-  resolve(reference: string | undefined, records: RecordReader = this.#database): KeyRecord {
+  resolve(reference: string | undefined, records?: RecordReader): KeyRecord {
     return this.key(this.resolveId(parseKeyReference(reference ?? DEFAULT_ALIAS), records), records);
   }
 
   /** Returns the id that a reference names: an alias's present target. The key itself may be gone. */
-  resolveId(reference: KeyReference, records: RecordReader = this.#database): Uint8Array {
+  resolveId(reference: KeyReference, records?: RecordReader): Uint8Array {
     if (reference.kind === "id") return reference.id;
     const record = this.alias(reference.aliasName, records);
-    if (record === undefined) throw this.#unknownAlias(reference.aliasName, records);
+    if (record === undefined) throw this.unknownAlias(reference.aliasName, records);
     return record.keyId;
   }
 
@@ -111,18 +130,41 @@ export class Keystore {
     }
   }
 
+  /** Returns the error for an alias that is not there, with the nearest names that are. */
+  unknownAlias(aliasName: string, records: RecordReader = this.#database): NotFoundError {
+    const nearest = nearestAliases(aliasName, this.#aliasNames(records));
+    const hint =
+      nearest.length === 0 ? "listAliases tells which exist" : `did you mean ${nearest.join(" or ")}?`;
+    return new NotFoundError(`${aliasName} does not exist in this vault; ${hint}`, {
+      details: { aliasName, nearest },
+    });
+  }
+
   /** Forgets the cached keys of a CMK, after its material has gone. */
   forgetKey(id: Uint8Array): void {
     this.#cache.forget(id);
   }
 
-  /** Wipes what is cached. */
+  /** Wipes and forgets what is cached. */
   wipe(): void {
     this.#cache.clear();
+    this.#forgetRecords(undefined);
   }
 
   static {
     redact(this, "[Keystore]");
+  }
+
+  #forgetRecords(changedKeys: readonly Uint8Array[] | undefined): void {
+    if (changedKeys === undefined) {
+      this.#keyRecords.clear();
+      this.#aliasRecords.clear();
+      return;
+    }
+    for (const key of changedKeys) {
+      if (key[0] === TABLES.keys) this.#keyRecords.forget(key);
+      if (key[0] === TABLES.aliases) this.#aliasRecords.forget(key);
+    }
   }
 
   #unknownKey(id: Uint8Array, records: RecordReader): NotFoundError {
@@ -140,15 +182,6 @@ export class Keystore {
         details: { keyId, deletedAt },
       },
     );
-  }
-
-  #unknownAlias(aliasName: string, records: RecordReader): NotFoundError {
-    const nearest = nearestAliases(aliasName, this.#aliasNames(records));
-    const hint =
-      nearest.length === 0 ? "listAliases tells which exist" : `did you mean ${nearest.join(" or ")}?`;
-    return new NotFoundError(`${aliasName} does not exist in this vault; ${hint}`, {
-      details: { aliasName, nearest },
-    });
   }
 
   *#aliasNames(records: RecordReader): Generator<string> {

@@ -7,7 +7,7 @@ import { equal } from "../bytes.ts";
 import { DamagedError } from "../errors.ts";
 import type { ParsedHeader } from "../formats/header.ts";
 import { mirrorKey } from "../formats/records/record-key.ts";
-import { addToSum, SET_SUM_BYTES, setHmac, subtractFromSum } from "../formats/records/set-sum.ts";
+import { setHmac } from "../formats/records/set-sum.ts";
 import {
   decodeRecord,
   type RecordTable,
@@ -18,6 +18,7 @@ import {
 import { wipe } from "../secret.ts";
 import { assertNotRolledBack, checkKeyTables, readState } from "./key-tables.ts";
 import type { IndexRange, RecordIndex } from "./record-index.ts";
+import { type SealedChange, setsAfter } from "./sealed-change.ts";
 import { SealedStore } from "./sealed-store.ts";
 import type { Store, StoreOperation } from "./store.ts";
 import type { RecordReader } from "./transaction.ts";
@@ -27,12 +28,6 @@ export interface StorageEvent {
   /** `damage`: found, and healed or worked around. `warning`: durable, but not as well protected as it should be. */
   readonly type: "damage" | "warning";
   readonly message: string;
-}
-
-/** A record as it will be stored, or its removal. */
-export interface SealedChange {
-  readonly key: Uint8Array;
-  readonly value: Uint8Array | undefined;
 }
 
 export interface SessionKeys {
@@ -120,20 +115,7 @@ export class DatabaseSession implements RecordReader {
 
   /** Returns the state's sets as they will be after these changes. */
   setsAfter(changes: readonly SealedChange[]): Map<number, TableSum> {
-    const sets = new Map(
-      [...this.#state.sets].map(([table, { count, sum }]) => [table, { count, sum: sum.slice() }]),
-    );
-    for (const { key, value } of changes) {
-      const table = key[0] as number;
-      const set = sets.get(table) ?? { count: 0, sum: new Uint8Array(SET_SUM_BYTES) };
-      const before = this.#index.get(key);
-      if (before !== undefined) subtractFromSum(set.sum, before);
-      if (value !== undefined) addToSum(set.sum, setHmac(this.#setKey, key, value));
-      set.count += (value === undefined ? 0 : 1) - (before === undefined ? 0 : 1);
-      if (set.count === 0) sets.delete(table);
-      else sets.set(table, set);
-    }
-    return sets;
+    return setsAfter(this.#state.sets, changes, this.#setKey, (key) => this.#index.get(key));
   }
 
   /** Takes over what a durable batch has made true. */

@@ -13,7 +13,8 @@ import { publishTemporary, syncFolder, unlinkIfPresent, writeTemporary } from ".
 import { type FileSystem, hasErrno, UnexpectedFileError } from "./file-system.ts";
 import { ioError } from "./io-error.ts";
 
-const COPY_NAMES = ["header.0", "header.1"] as const;
+/** Names of the two copies. */
+export const HEADER_COPY_NAMES = ["header.0", "header.1"] as const;
 const TEMPORARY_SUFFIX = ".tmp";
 
 /** What one copy is found to be. `older`: good, but of a smaller generation than the other. */
@@ -37,7 +38,8 @@ type Copy =
  */
 export async function readHeaderCopies(fs: FileSystem, directory: string): Promise<HeaderCopies> {
   const [first, second] = [await readCopy(fs, directory, 0), await readCopy(fs, directory, 1)];
-  if (first.condition === "good" && second.condition === "good") return chooseOfTwo(first.header, second.header);
+  if (first.condition === "good" && second.condition === "good")
+    return chooseOfTwo(first.header, second.header);
   if (first.condition === "unsupported" || second.condition === "unsupported") {
     throw new UnsupportedFormatError(
       "this vault was written by a later version of Coffer; open it with that version or a newer one",
@@ -70,7 +72,7 @@ function conditionOf(copy: Copy): CopyCondition {
 }
 
 async function readCopy(fs: FileSystem, directory: string, index: 0 | 1): Promise<Copy> {
-  const path = join(directory, COPY_NAMES[index]);
+  const path = join(directory, HEADER_COPY_NAMES[index]);
   let bytes: Uint8Array;
   try {
     bytes = await fs.readFile(path, { maxBytes: MAX_HEADER_BYTES });
@@ -104,7 +106,9 @@ async function refuseWithoutHeader(fs: FileSystem, directory: string): Promise<n
       { details: { part: "header" } },
     );
   }
-  throw new VaultNotFoundError("there is no vault in this directory; check the path, or make one with createVault");
+  throw new VaultNotFoundError(
+    "there is no vault in this directory; check the path, or make one with createVault",
+  );
 }
 
 /** True for the name of something that only a vault has. */
@@ -114,14 +118,14 @@ export function isVaultContent(name: string): boolean {
 
 /** Writes both temporary files and flushes them: space runs out here, or not at all. */
 export async function prepareHeader(fs: FileSystem, directory: string, bytes: Uint8Array): Promise<void> {
-  for (const name of COPY_NAMES) {
+  for (const name of HEADER_COPY_NAMES) {
     await writeTemporary(fs, join(directory, name + TEMPORARY_SUFFIX), bytes, { leftover: "remove" });
   }
 }
 
 /** Renames the prepared files onto both copies and flushes the directory: durable when it resolves. */
 export async function publishHeader(fs: FileSystem, directory: string): Promise<void> {
-  for (const name of COPY_NAMES) {
+  for (const name of HEADER_COPY_NAMES) {
     await publishTemporary(fs, join(directory, name + TEMPORARY_SUFFIX), join(directory, name));
   }
   await syncFolder(fs, directory);
@@ -129,7 +133,7 @@ export async function publishHeader(fs: FileSystem, directory: string): Promise<
 
 /** Removes prepared files of a change that did not come about. Absent ones are fine. */
 export async function discardPreparedHeader(fs: FileSystem, directory: string): Promise<void> {
-  for (const name of COPY_NAMES) await unlinkIfPresent(fs, join(directory, name + TEMPORARY_SUFFIX));
+  for (const name of HEADER_COPY_NAMES) await unlinkIfPresent(fs, join(directory, name + TEMPORARY_SUFFIX));
 }
 
 /**
@@ -141,7 +145,7 @@ export async function makeCopiesEqual(
   directory: string,
   { header, conditions }: HeaderCopies,
 ): Promise<void> {
-  for (const [index, name] of COPY_NAMES.entries()) {
+  for (const [index, name] of HEADER_COPY_NAMES.entries()) {
     const path = join(directory, name);
     if (conditions[index] === "good") {
       await flushFile(fs, path);

@@ -6,19 +6,19 @@
  */
 import { IoError } from "../errors.ts";
 import type { ParsedHeader } from "../formats/header.ts";
-import { mirrorKey, recordKey } from "../formats/records/record-key.ts";
+import { recordKey } from "../formats/records/record-key.ts";
 import { encodeRecord, type StateRecord, TABLES } from "../formats/records/tables.ts";
 import type { RecordTable, TableRecords } from "../formats/records/tables.ts";
 import { MAX_COMMIT_BYTES, MAX_COMMIT_CHANGES } from "../limits.ts";
 import { wipe } from "../secret.ts";
 import { CommitQueue, type QueuedChange } from "./commit-queue.ts";
-import { DatabaseSession, type SealedChange, type StorageEvent } from "./database-session.ts";
+import { DatabaseSession, type StorageEvent } from "./database-session.ts";
 import type { FileSystem } from "./file-system.ts";
 import type { HeaderCopies } from "./header-copies.ts";
 import { HeaderWriter } from "./header-writer.ts";
 import type { IndexRange } from "./record-index.ts";
 import type { ReopenableStore } from "./reopenable-store.ts";
-import type { StoreOperation } from "./store.ts";
+import { operationsOf, sealChanges, type SealedChange } from "./sealed-change.ts";
 import { ChangeSet, type RecordReader, type Transaction } from "./transaction.ts";
 
 /** The keys of header and database, each of one use. */
@@ -47,7 +47,14 @@ export interface VaultDatabaseOptions {
   readonly assertHeld: () => Promise<void>;
 }
 
+/**
+ * Told at once, before any later read, which LevelDB keys have durably changed; without keys when the database was
+ * closed or opened anew, and anything may have changed.
+ */
+export type RecordObserver = (changedKeys: readonly Uint8Array[] | undefined) => void;
+
 export class VaultDatabase implements RecordReader {
+  readonly #observers: RecordObserver[] = [];
   readonly #options: VaultDatabaseOptions;
   readonly #keys: DatabaseKeys;
   readonly #queue: CommitQueue<ChangeSet>;
@@ -102,6 +109,11 @@ export class VaultDatabase implements RecordReader {
 
   get<T extends RecordTable>(table: T, key: Uint8Array): TableRecords[T] | undefined {
     return this.#reader.get(table, key);
+  }
+
+  /** Observers do not throw, and stay until this object is dropped. */
+  observe(observer: RecordObserver): void {
+    this.#observers.push(observer);
   }
 
   /** True when reads work; else {@link VaultDatabase.ready} opens the database anew. */
@@ -179,6 +191,7 @@ export class VaultDatabase implements RecordReader {
     const { engine, report } = this.#options;
     const store = mustReopen || engine.current === undefined ? await engine.reopen() : engine.current;
     this.#session = await DatabaseSession.begin(store, this.#keys, this.header, report);
+    this.#notify(undefined);
     return this.#session;
   }
 
@@ -194,10 +207,7 @@ export class VaultDatabase implements RecordReader {
     if (group.isEmpty) return;
     await this.#options.assertHeld();
     const witness = await this.#headers.settle();
-    const changes = group.changes.map(({ key, cbor }) => ({
-      key,
-      value: cbor && session.store.seal(key, cbor),
-    }));
+    const changes = sealChanges(group, session.store);
     const { sequence } = session.state;
     const state: StateRecord = {
       ...session.state,
@@ -229,6 +239,7 @@ export class VaultDatabase implements RecordReader {
     try {
       await session.store.inner.write(batch);
       session.adopt(state, changes);
+      this.#notify(changes.map(({ key }) => key));
     } catch (error) {
       this.#endSession();
       const found = await this.#load(true).catch((reason: unknown) => {
@@ -251,19 +262,17 @@ export class VaultDatabase implements RecordReader {
   #endSession(): void {
     this.#session?.end();
     this.#session = undefined;
+    this.#notify(undefined);
+  }
+
+  #notify(changedKeys: readonly Uint8Array[] | undefined): void {
+    for (const observer of this.#observers) observer(changedKeys);
   }
 
   #wipe(): void {
     this.#endSession();
     wipe(this.#keys.header, this.#keys.database, this.#keys.set);
   }
-}
-
-function operationsOf({ key, value }: SealedChange): StoreOperation[] {
-  const keys = [key, mirrorKey(key)].filter((each) => each !== undefined);
-  return keys.map((each) =>
-    value === undefined ? { type: "delete", key: each } : { type: "put", key: each, value },
-  );
 }
 
 function outcomeUnknown(cause: unknown): IoError {

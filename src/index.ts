@@ -1,0 +1,28 @@
+/**
+ * Coffer: a whole key management service in your own process, offline. This is the public API, re-exports only.
+ * @module
+ */
+export {
+  COFFER_ERROR_CODES,
+  CofferError,
+  type CofferErrorCode,
+  type ErrorDetails,
+  isCofferError,
+} from "./errors.ts";
+export type { EncryptionContext } from "./formats/context.ts";
+export { normalizePassphrase } from "./formats/passphrase-text.ts";
+export { passphrase } from "./keystore/slots/passphrase.ts";
+export { recovery } from "./keystore/slots/recovery.ts";
+export type { Unlocker } from "./keystore/slots/way-in.ts";
+export type { LockHolder, SlotDescription, VaultDescription } from "./describe-vault.ts";
+export type { VaultEventName, VaultEvents, VaultListener, VaultNotice } from "./vault-events.ts";
+export type { CreateVaultOptions, OpenVaultOptions, UnlockVaultOptions } from "./vault-options.ts";
+export {
+  type CreatedVault,
+  type CreatedVaultWithoutRecovery,
+  createVault,
+  describeVault,
+  openVault,
+  Vault,
+  type VaultState,
+} from "./vault.ts";

@@ -1,0 +1,61 @@
+/**
+ * A vault while it is unlocked: its keys, its database and its keystore, begun and ended together.
+ * @module
+ */
+import { DamagedError } from "../errors.ts";
+import { type ParsedHeader, verifyHeaderMac } from "../formats/header.ts";
+import { redact } from "../secret.ts";
+import { VaultDatabase, type VaultDatabaseOptions } from "../storage/vault-database.ts";
+import { Keystore } from "./keystore.ts";
+import { VaultKeys } from "./vault-keys.ts";
+
+/** What the vault lends for the time that it is unlocked. */
+export type UnlockOptions = Omit<VaultDatabaseOptions, "keys">;
+
+export class UnlockedVault {
+  readonly keystore: Keystore;
+  readonly database: VaultDatabase;
+  readonly #keys: VaultKeys;
+
+  private constructor(database: VaultDatabase, keys: VaultKeys) {
+    this.database = database;
+    this.#keys = keys;
+    this.keystore = new Keystore(database, keys);
+  }
+
+  /**
+   * Proves header and database with the root key. Takes `root` over: it is wiped at the end, or when this fails.
+   * @throws DamagedError, RolledBackError, IoError as docs/format.md#open has it.
+   */
+  static async begin(root: Uint8Array, options: UnlockOptions): Promise<UnlockedVault> {
+    const { header } = options.copies;
+    const keys = new VaultKeys(root, header.vaultId);
+    try {
+      assertAuthentic(header, keys);
+      return new UnlockedVault(await VaultDatabase.open({ ...options, keys }), keys);
+    } catch (error) {
+      keys.wipe();
+      throw error;
+    }
+  }
+
+  /** Wipes the keys at once; changes that wait are refused with `reason`, one that is being written is finished. */
+  async end(reason: Error): Promise<void> {
+    this.keystore.wipe();
+    this.#keys.wipe();
+    await this.database.end(reason);
+  }
+
+  static {
+    redact(this, "[UnlockedVault]");
+  }
+}
+
+/** After a slot has opened, nothing but the slots is believed before this. */
+function assertAuthentic(header: ParsedHeader, keys: VaultKeys): void {
+  if (verifyHeaderMac(header, keys.header)) return;
+  throw new DamagedError(
+    "the vault header was changed by somebody without the vault's keys; keep the directory as it is and restore a backup beside it",
+    { details: { part: "header" } },
+  );
+}

@@ -1,0 +1,103 @@
+/**
+ * Options of createVault, openVault and unlock, checked at the edge: a misspelt option must not be ignored.
+ * @module
+ */
+import {
+  boolean,
+  custom,
+  function_,
+  instance,
+  optional,
+  safeParse,
+  strictObject,
+  string,
+  type GenericSchema,
+} from "valibot";
+import { LimitExceededError } from "./errors.ts";
+import { utf8 } from "./bytes.ts";
+import { WayIn, type Unlocker } from "./keystore/slots/way-in.ts";
+import { MAX_LABEL_BYTES } from "./limits.ts";
+import type { VaultNotice } from "./vault-events.ts";
+
+/** Options of {@link openVault}. */
+export interface OpenVaultOptions {
+  /** `passphrase(…)` or `recovery(…)`; serves once, and is wiped. */
+  readonly unlock: Unlocker;
+  /** Told what is found while the vault opens, before any listener can be set. */
+  readonly onWarning?: (notice: VaultNotice) => void;
+  /** Milliseconds since 1970. @defaultValue Date.now */
+  readonly clock?: () => number;
+  readonly signal?: AbortSignal;
+}
+
+/** Options of {@link createVault}. */
+export interface CreateVaultOptions extends OpenVaultOptions {
+  /** The first way in; only `passphrase(…)`. */
+  readonly unlock: Unlocker;
+  /** False makes no recovery code: then a forgotten passphrase loses everything. @defaultValue true */
+  readonly recoveryCode?: boolean;
+  /** A name for the passphrase's slot, at most 255 bytes of UTF-8. @defaultValue "passphrase" */
+  readonly label?: string;
+}
+
+/** Options of `vault.unlock`. */
+export interface UnlockVaultOptions {
+  readonly signal?: AbortSignal;
+}
+
+const unlocker = custom<Unlocker>((value) => value instanceof WayIn, "expected passphrase(…) or recovery(…)");
+const signal = optional(instance(AbortSignal, "expected an AbortSignal"));
+const OPEN = {
+  unlock: unlocker,
+  onWarning: optional(function_("expected a function")),
+  clock: optional(function_("expected a function")),
+  signal,
+};
+const OPEN_SCHEMA = strictObject(OPEN);
+const CREATE_SCHEMA = strictObject({
+  ...OPEN,
+  recoveryCode: optional(boolean("expected a boolean")),
+  label: optional(string("expected a string")),
+});
+const UNLOCK_SCHEMA = strictObject({ signal });
+
+/** @throws TypeError naming the option. */
+export function assertOpenOptions(options: OpenVaultOptions): void {
+  assertOptions(OPEN_SCHEMA, options);
+}
+
+/** @throws TypeError naming the option. @throws LimitExceededError for a label that is too long. */
+export function assertCreateOptions(options: CreateVaultOptions): void {
+  assertOptions(CREATE_SCHEMA, options);
+  if (options.unlock.kind !== "passphrase") {
+    throw new TypeError(
+      "options.unlock: expected passphrase(…); a recovery code is made by createVault itself",
+    );
+  }
+  if (utf8(options.label ?? "").length > MAX_LABEL_BYTES) {
+    throw new LimitExceededError(`label: at most ${MAX_LABEL_BYTES} bytes; choose a shorter one`);
+  }
+}
+
+/** @throws TypeError naming the option. */
+export function assertUnlockOptions(options: UnlockVaultOptions): void {
+  assertOptions(UNLOCK_SCHEMA, options);
+}
+
+/** @throws TypeError unless it is a string with at least one character and no zero byte. */
+export function assertDirectory(directory: string): void {
+  if (typeof directory !== "string")
+    throw new TypeError(`directory: expected a string, got ${typeof directory}`);
+  if (directory === "" || directory.includes("\0")) throw new TypeError("directory: expected a path");
+}
+
+function assertOptions(schema: GenericSchema, options: unknown): void {
+  const result = safeParse(schema, options);
+  if (result.success) return;
+  const [issue] = result.issues;
+  const path = issue.path?.map((item) => String(item.key)).join(".");
+  if (issue.type === "strict_object" && path !== undefined && issue.expected === "never") {
+    throw new TypeError(`options.${path}: no such option`);
+  }
+  throw new TypeError(`${path === undefined ? "options" : `options.${path}`}: ${issue.message}`);
+}
