@@ -146,7 +146,7 @@ describe("a LevelDB store", () => {
     await (await openLevelStore(directory, { create: false })).close();
   });
 
-  test.each(["0", "022", "0777"])("has files 0600 in a folder 0700 under umask %s", async (umask) => {
+  test.each(["0", "022", "077"])("has files 0600 in a folder 0700 under umask %s", async (umask) => {
     const directory = join(await scratch(), "db-1");
     const source = `
       import { openLevelStore } from ${JSON.stringify(distUrl("storage/level-store.js"))};
@@ -159,7 +159,7 @@ describe("a LevelDB store", () => {
       process.umask(parseInt(umask, 8));
       const store = await openLevelStore(directory, { create: true });
       look();
-      for (let i = 1; i < 7 && umask !== "0777"; i++) {
+      for (let i = 1; i < 7; i++) {
         await store.write([{ type: "put", key: Uint8Array.of(i), value: randomBytes(1_100_000) }]);
       }
       await store.compact(Uint8Array.of(0), Uint8Array.of(255));
