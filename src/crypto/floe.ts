@@ -129,12 +129,13 @@ export function floeMessageBytes(plaintextBytes: number, segmentBytes: number): 
  * @throws MalformedError if no message has such a body.
  */
 export function floeLayout(bodyBytes: number, segmentBytes: number): FloeLayout {
-  const segments = Math.max(1, Math.ceil(bodyBytes / segmentBytes));
+  // Remainders are exact where a quotient would be rounded.
+  const rest = bodyBytes % segmentBytes;
+  const segments = Math.max(1, (bodyBytes - rest) / segmentBytes + (rest > 0 ? 1 : 0));
   const lastSegmentBytes = bodyBytes - (segments - 1) * segmentBytes;
   if (
     !Number.isSafeInteger(bodyBytes + FLOE_HEADER_BYTES) ||
     lastSegmentBytes < FLOE_SEGMENT_OVERHEAD_BYTES ||
-    lastSegmentBytes > segmentBytes ||
     segments > FLOE_MAX_SEGMENTS
   ) {
     throw new MalformedError("body length");

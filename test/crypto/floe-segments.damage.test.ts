@@ -83,6 +83,20 @@ describe("a segment", () => {
     expect(failure(() => segments.open({ position: 5, isLast: false }, asInner))).toBe("AuthenticationError");
   });
 
+  it("of another length is malformed, even where its field says so", () => {
+    const { segments, sealed } = pick(1);
+    const place = { position: 1, isLast: false };
+    for (const length of [0, 4, 16, 31, 32, 39]) {
+      expect(failure(() => segments.open(place, sealed.subarray(0, length)))).toBe("MalformedError");
+    }
+    expect(failure(() => segments.open(place, concat(sealed, new Uint8Array(1))))).toBe("MalformedError");
+    for (const length of [0, 31, 41]) {
+      const last = new Uint8Array(length);
+      last.set(u32(length).subarray(0, length));
+      expect(failure(() => segments.open({ position: 1, isLast: true }, last))).toBe("MalformedError");
+    }
+  });
+
   it("has its position limited: 2^40 − 2 for inner ones, 2^40 − 1 for the last", () => {
     const { segments } = pick(0);
     const plaintext = new Uint8Array(P);
@@ -186,6 +200,7 @@ describe("the layout of a body", () => {
         `${length}`,
       ).toBe("MalformedError");
     }
+    expect(failure(() => floeLayout(2 ** 53 - 1, 40))).toBe("MalformedError");
     expect(failure(() => floeLayout(2 ** 40 * 40, 40))).toBe("opened");
     expect(failure(() => floeLayout(2 ** 40 * 40 + 32, 40))).toBe("MalformedError");
   });
@@ -193,6 +208,8 @@ describe("the layout of a body", () => {
   it("takes a body of whole segments and one that ends in an empty segment", () => {
     expect(floeLayout(80, 40)).toEqual({ segments: 2, lastSegmentBytes: 40, plaintextBytes: 16 });
     expect(floeLayout(112, 40)).toEqual({ segments: 3, lastSegmentBytes: 32, plaintextBytes: 16 });
+    const vast = floeLayout(2 ** 52 + 32, 1_048_608);
+    expect((vast.segments - 1) * 1_048_608 + vast.lastSegmentBytes).toBe(2 ** 52 + 32);
     expect(floeLayout(32, 40)).toEqual({ segments: 1, lastSegmentBytes: 32, plaintextBytes: 0 });
   });
 
