@@ -1,7 +1,7 @@
 /**
  * SEAL and OPEN: one chunk of C2SP chunked-encryption, instantiation Cobblestone-256. It commits to its key and
  * context, and needs no counter. Layout: `salt[24] ‖ commitment[32] ‖ ciphertext[n] ‖ tag[16]`, 0 ≤ n ≤ 16383.
- * Source: C2SP chunked-encryption.md, restated in docs/format.md#seal.
+ * Source: C2SP chunked-encryption.md, restated in docs/format.md#seal [F-10…F-14].
  * @module
  */
 import { assertBytes, concat, equal, label, u32 } from "../bytes.ts";

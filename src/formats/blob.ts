@@ -133,8 +133,8 @@ export function encodeBlobHeader(header: BlobHeader): Uint8Array<ArrayBuffer> {
 }
 
 /**
- * Takes a blob apart. Uses no key, so it may say what is wrong.
- * @throws UnsupportedFormatError for a blob of a later version or another suite.
+ * Takes a blob apart. Uses no key, so it may say what is wrong [F-44].
+ * @throws UnsupportedFormatError for a blob of a later version or another suite [F-4] [F-42].
  * @throws InvalidCiphertextError with a `reason` for what is no blob: `empty`, `cut`, `too-long`, `reserved`,
  *   `coffer-file`, `coffer-vault-header`, `coffer-backup`, `age`, `aws-kms`, `aws-encryption-sdk`, `base64-text`,
  *   `not-a-blob`.

@@ -126,11 +126,12 @@ export function encodeHeader(fields: HeaderFields, kheader: Uint8Array): Uint8Ar
 /**
  * Takes a header apart. The checksum comes before version and suite: rot is never mistaken for a later version [F-52].
  * @throws DamagedError for what is no header, or one that changed: the other copy may be good.
- * @throws UnsupportedFormatError for a sound header of a later version or another suite.
+ * @throws UnsupportedFormatError for a sound header of a later version or another suite [F-4].
  */
 export function parseHeader(bytes: Uint8Array): ParsedHeader {
   if (bytes.length < MAGIC.length || !equal(bytes.subarray(0, MAGIC.length), MAGIC)) throw damaged("magic");
   if (bytes.length < SLOTS_OFFSET + TRAILER_BYTES || bytes.length > MAX_HEADER_BYTES) throw damaged("length");
+  // [F-2] [F-51]
   if (readU32(bytes, LENGTH_OFFSET) !== bytes.length) throw damaged("length");
   const own = new Uint8Array(bytes);
   const checked = own.subarray(0, own.length - CHECKSUM_BYTES);
@@ -143,8 +144,10 @@ export function parseHeader(bytes: Uint8Array): ParsedHeader {
       { details: { format: "vault-header", version, suite } },
     );
   }
+  // [F-3] [F-53]
   const reserved = [own.subarray(RESERVED_OFFSET, LENGTH_OFFSET), own.subarray(ZERO_OFFSET, SLOTS_OFFSET)];
   if (reserved.some((part) => part.some((byte) => byte !== 0))) throw damaged("reserved bytes");
+  // [F-1]
   const generation = readU64(own, GENERATION_OFFSET);
   const sequence = readU64(own, SEQUENCE_OFFSET);
   if (generation === undefined || sequence === undefined) throw damaged("generation or sequence");
@@ -161,7 +164,7 @@ export function parseHeader(bytes: Uint8Array): ParsedHeader {
   };
 }
 
-/** True when the header was written with this key: call before anything but the slots is believed. Constant time. */
+/** True when the header was written with this key: call before anything but the slots is believed [F-54]. Constant time. */
 export function verifyHeaderMac(parsed: ParsedHeader, kheader: Uint8Array): boolean {
   assertBytes("kheader", kheader, HEADER_KEY_BYTES);
   const { bytes } = parsed;
@@ -191,7 +194,7 @@ export function sealSlot(
 
 /**
  * Returns the root key of a slot; the caller wipes it.
- * @throws AuthenticationError if the secret is not this slot's, or the slot changed.
+ * @throws AuthenticationError if the secret is not this slot's, or the slot changed [F-55].
  */
 export function openSlot(
   slotSecret: Uint8Array,

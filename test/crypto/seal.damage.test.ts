@@ -39,7 +39,7 @@ describe("a sealed message", () => {
     expect(() => open(key, context, concat(longest, new Uint8Array(1)))).toThrow(MalformedError);
   });
 
-  it("has its length judged before the key is used", () => {
+  it("has its length judged before the key is used [F-12]", () => {
     const wrongKey = flip(key, 0);
     for (const length of [0, 55, 56, 71, 16_456]) {
       expect(() => open(wrongKey, context, new Uint8Array(length))).toThrow(MalformedError);
@@ -58,7 +58,7 @@ describe("a sealed message", () => {
     expect(() => open(key, concat(context, new Uint8Array(1)), sealed)).toThrow(AuthenticationError);
   });
 
-  it("is refused with salt and commitment of another", () => {
+  it("is refused with salt and commitment of another [F-13]", () => {
     const other = seal(key, context, fromHex(first.plaintext));
     expect(() => open(key, context, concat(other.subarray(0, 56), sealed.subarray(56)))).toThrow(
       AuthenticationError,
@@ -68,7 +68,7 @@ describe("a sealed message", () => {
     );
   });
 
-  it("says the same whatever was wrong", () => {
+  it("says the same whatever was wrong [F-14]", () => {
     const messages = new Set<string>();
     for (const attempt of [
       () => open(flip(key, 3), context, sealed),
@@ -137,7 +137,7 @@ describe("seal and open", () => {
     expect(opened).toEqual(Uint8Array.from(plaintext));
   });
 
-  it("draw another salt each time", () => {
+  it("draw another salt each time [F-11]", () => {
     const salts = new Set<string>();
     for (let i = 0; i < 100; i++) salts.add(seal(key, context, sealed).subarray(0, 24).join());
     expect(salts.size).toBe(100);

@@ -49,7 +49,7 @@ describe("worked values", () => {
   const key = fromHex(golden.key);
   const salt = fromHex(golden.salt);
 
-  it.each(golden.cases)("$name seals to the written bytes and opens", (example) => {
+  it.each(golden.cases)("$name seals to the written bytes and opens [F-10]", (example) => {
     const context = bytesOf(example.context, example.contextZeros);
     const plaintext = bytesOf(example.plaintext, example.plaintextZeros);
     const sealed = sealWithSalt(key, salt, context, plaintext);
