@@ -13,7 +13,7 @@ import { join, relative } from "node:path";
 import { fileURLToPath } from "node:url";
 
 import { sealWithSalt } from "../dist/crypto/seal.js";
-import { encodeBlobHeader } from "../dist/formats/blob.js";
+import { sealBlob } from "../dist/formats/blob.js";
 import { encodeCbor } from "../dist/formats/cbor.js";
 import { encodeContext } from "../dist/formats/context.js";
 import { encodeHeader } from "../dist/formats/header.js";
@@ -109,8 +109,9 @@ function blobs() {
   const header = { keyId, version: 1, vaultHint: keys.vaultHint(vaultId) };
   const given = { material: hex(root), vaultId: hex(vaultId), context };
   const make = (plaintext, used = context) => {
-    const headerBytes = encodeBlobHeader(header);
     const kenc = keys.blobKey(root, keyId, 1);
+    // sealBlob draws a salt; only its header is taken.
+    const headerBytes = sealBlob(kenc, header, utf8(""), utf8("")).subarray(0, 32);
     return concat(
       headerBytes,
       sealWithSalt(kenc, salt(1), keys.blobContext(headerBytes, encodeContext(used)), plaintext),

@@ -12,7 +12,7 @@ import { MAX_SEAL_BYTES } from "../limits.ts";
 import { blobContext, ID_BYTES, VAULT_HINT_BYTES } from "./key-schedule.ts";
 
 /** Length of the header, which the seal's context covers whole. */
-export const BLOB_HEADER_BYTES = 32;
+const BLOB_HEADER_BYTES = 32;
 /** Length of a blob minus its plaintext. */
 export const BLOB_OVERHEAD_BYTES = 104;
 const MAX_BLOB_BYTES = BLOB_OVERHEAD_BYTES + MAX_SEAL_BYTES;
@@ -125,7 +125,7 @@ export function sealBlob(
 }
 
 /** Returns the 32 header bytes. @throws RangeError for a field of the wrong length. */
-export function encodeBlobHeader(header: BlobHeader): Uint8Array<ArrayBuffer> {
+function encodeBlobHeader(header: BlobHeader): Uint8Array<ArrayBuffer> {
   assertBytes("keyId", header.keyId, ID_BYTES);
   assertBytes("vaultHint", header.vaultHint, VAULT_HINT_BYTES);
   const fixed = Uint8Array.of(0x43, 0x4f, 0x42, VERSION, SUITE, 0, 0, 0);

@@ -4,9 +4,11 @@
  * pass. Source: docs/format.md#cbor-profile [F-70…F-75], RFC 8949 §4.2.1.
  * @module
  */
+import { isAscii } from "node:buffer";
+
 import { Decoder, Encoder } from "cbor-x/index-no-eval";
 
-import { compare, copy, fromUtf8, isWellFormed, readU16, readU32, readU64, utf8 } from "../bytes.ts";
+import { compare, copy, fromUtf8, isWellFormed, readU16, readU32, readU64 } from "../bytes.ts";
 import { MalformedError } from "../crypto/failures.ts";
 import { MAX_CBOR_DEPTH, MAX_CBOR_ITEMS, MAX_SEAL_BYTES } from "../limits.ts";
 
@@ -152,6 +154,7 @@ function walkBytes(walk: Walk, length: number): Uint8Array {
 function walkText(walk: Walk, length: number): void {
   const start = walk.at;
   const text = walkBytes(walk, length);
+  if (isAscii(text)) return;
   try {
     fromUtf8(text);
   } catch {
@@ -194,7 +197,7 @@ function prepare(value: unknown, depth: number, count: { items: number }): unkno
   if (!isMap) return value.map((item) => prepare(item, depth + 1, count));
   const pairs = [...(value as Map<unknown, unknown>)].map(([key, item]) => {
     if (typeof key !== "string") throw new TypeError(`cbor: expected text keys, got ${typeof key}`);
-    return { key, name: utf8(key), item: prepareKeyed(key, item, depth, count) };
+    return { key, name: Buffer.from(key), item: prepareKeyed(key, item, depth, count) };
   });
   // By encoded key: a shorter head is a smaller head, so length comes first.
   pairs.sort((a, b) => a.name.length - b.name.length || compare(a.name, b.name));

@@ -23,8 +23,8 @@ import { ID_BYTES } from "./key-schedule.ts";
 /** Length of what every slot header begins with, those of later versions too. */
 export const SLOT_PREFIX_BYTES = 26;
 /** Longest slot header. */
-export const MAX_SLOT_HEADER_BYTES = 16_384;
-export const ARGON2_SALT_BYTES = 32;
+const MAX_SLOT_HEADER_BYTES = 16_384;
+const ARGON2_SALT_BYTES = 32;
 
 const ARGON2_VERSION = 0x13;
 const MAX_NAME_BYTES = 255;
@@ -33,7 +33,7 @@ const MAX_SPKI_BYTES = 4096;
 const MAX_PROTECTED_BYTES = 4096;
 
 /** Type numbers, as in the first byte. */
-export const SLOT_TYPES = { passphrase: 1, recovery: 2, pkcs11: 3, combined: 4, keychain: 5 } as const;
+const SLOT_TYPES = { passphrase: 1, recovery: 2, pkcs11: 3, combined: 4, keychain: 5 } as const;
 /** Algorithm numbers of a token slot. */
 export const TOKEN_ALGORITHMS = {
   "ecdh-p256": 1,
