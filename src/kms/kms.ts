@@ -1,0 +1,240 @@
+/**
+ * `vault.kms`: the operations of a cloud KMS, under their names and with their fields in camelCase.
+ * @module
+ */
+import { redact, wipe } from "../secret.ts";
+import { createAlias, type CreateAliasRequest } from "./create-alias.ts";
+import { createKey, type CreateKeyRequest, type CreateKeyResponse } from "./create-key.ts";
+import { decrypt, type DecryptRequest, type DecryptResponse } from "./decrypt.ts";
+import { deleteAlias, type DeleteAliasRequest } from "./delete-alias.ts";
+import { describeKey, type DescribeKeyRequest, type DescribeKeyResponse } from "./describe-key.ts";
+import { encrypt, type EncryptRequest, type EncryptResponse } from "./encrypt.ts";
+import {
+  generateDataKeyWithoutPlaintext,
+  type GenerateDataKeyWithoutPlaintextRequest,
+  type GenerateDataKeyWithoutPlaintextResponse,
+} from "./generate-data-key-without-plaintext.ts";
+import {
+  generateDataKey,
+  type GenerateDataKeyRequest,
+  type GenerateDataKeyResponse,
+} from "./generate-data-key.ts";
+import {
+  generateRandom,
+  type GenerateRandomRequest,
+  type GenerateRandomResponse,
+} from "./generate-random.ts";
+import type { KmsHost } from "./kms-host.ts";
+import { listAliases, type ListAliasesRequest, type ListAliasesResponse } from "./list-aliases.ts";
+import { listKeys, type ListKeysRequest, type ListKeysResponse } from "./list-keys.ts";
+import type {
+  ChangingOperation,
+  CommonParameters,
+  DryRun,
+  DryRunResponse,
+  InEarnest,
+  Operation,
+} from "./operation.ts";
+import { updateAlias, type UpdateAliasRequest } from "./update-alias.ts";
+
+/** Ends the plan of a dry run, so that nothing of it is kept. */
+class DryRunEnd extends Error {}
+
+/**
+ * The KMS of a vault. Every method takes one request object, and answers after what it changed is durable.
+ *
+ * With `dryRun: true` in the request nothing is done: the promise resolves with `{ dryRun: true }` where the call
+ * would have succeeded, and rejects as the call would have.
+ *
+ * Every method @throws TypeError for a wrong type or an unknown member of the request, `COFFER_LOCKED` while the
+ * vault is locked or closed, `COFFER_DAMAGED` for a record that was altered, and `COFFER_IO`.
+ * Checks come in this order: the request, then the key it names, the key's state, its usage, and cryptography last.
+ */
+export class Kms {
+  readonly #host: KmsHost;
+
+  /** The vault makes its own; see `vault.kms`. */
+  constructor(host: KmsHost) {
+    this.#host = host;
+  }
+
+  /**
+   * Makes a CMK, enabled, with its alias and tags in one batch: all of it or nothing.
+   * @throws CofferError `COFFER_ALREADY_EXISTS` when the alias is taken; `COFFER_LIMIT_EXCEEDED` for a description
+   *   above 8,192 bytes or more than 50 tags; `COFFER_INVALID_ARGUMENT`.
+   */
+  createKey(request: DryRun<CreateKeyRequest>): Promise<DryRunResponse>;
+  createKey(request?: InEarnest<CreateKeyRequest>): Promise<CreateKeyResponse>;
+  createKey(request: CreateKeyRequest = {}): Promise<CreateKeyResponse | DryRunResponse> {
+    return this.#perform(createKey, request);
+  }
+
+  /**
+   * Tells what a key is, in whatever state.
+   * @throws CofferError `COFFER_NOT_FOUND`.
+   */
+  describeKey(request: DryRun<DescribeKeyRequest>): Promise<DryRunResponse>;
+  describeKey(request?: InEarnest<DescribeKeyRequest>): Promise<DescribeKeyResponse>;
+  describeKey(request: DescribeKeyRequest = {}): Promise<DescribeKeyResponse | DryRunResponse> {
+    return this.#perform(describeKey, request);
+  }
+
+  /**
+   * Lists the ids of all keys, page by page.
+   * @throws CofferError `COFFER_INVALID_ARGUMENT` for an unknown marker or a limit out of range.
+   */
+  listKeys(request: DryRun<ListKeysRequest>): Promise<DryRunResponse>;
+  listKeys(request?: InEarnest<ListKeysRequest>): Promise<ListKeysResponse>;
+  listKeys(request: ListKeysRequest = {}): Promise<ListKeysResponse | DryRunResponse> {
+    return this.#perform(listKeys, request);
+  }
+
+  /**
+   * Gives a key one more name.
+   * @throws CofferError `COFFER_ALREADY_EXISTS` when the alias is taken, by the same key too; `COFFER_NOT_FOUND`;
+   *   `COFFER_INVALID_KEY_STATE` for a key pending deletion; `COFFER_INVALID_ARGUMENT`.
+   */
+  createAlias(request: DryRun<CreateAliasRequest>): Promise<DryRunResponse>;
+  createAlias(request: InEarnest<CreateAliasRequest>): Promise<void>;
+  createAlias(request: CreateAliasRequest): Promise<DryRunResponse | void> {
+    return this.#perform(createAlias, request);
+  }
+
+  /**
+   * Points an alias to another key. Calls that name the alias use that key from then on; a decrypt that names it
+   * refuses what the old key sealed.
+   * @throws CofferError `COFFER_NOT_FOUND`; `COFFER_INVALID_KEY_STATE` when the new target is pending deletion;
+   *   `COFFER_INVALID_KEY_USAGE` when the two keys differ in spec or usage; `COFFER_INVALID_ARGUMENT`.
+   */
+  updateAlias(request: DryRun<UpdateAliasRequest>): Promise<DryRunResponse>;
+  updateAlias(request: InEarnest<UpdateAliasRequest>): Promise<void>;
+  updateAlias(request: UpdateAliasRequest): Promise<DryRunResponse | void> {
+    return this.#perform(updateAlias, request);
+  }
+
+  /**
+   * Takes a name from a key, which stays as it is.
+   * @throws CofferError `COFFER_NOT_FOUND`; `COFFER_INVALID_ARGUMENT`.
+   */
+  deleteAlias(request: DryRun<DeleteAliasRequest>): Promise<DryRunResponse>;
+  deleteAlias(request: InEarnest<DeleteAliasRequest>): Promise<void>;
+  deleteAlias(request: DeleteAliasRequest): Promise<DryRunResponse | void> {
+    return this.#perform(deleteAlias, request);
+  }
+
+  /**
+   * Lists aliases, all or those of one key, page by page.
+   * @throws CofferError `COFFER_NOT_FOUND`; `COFFER_INVALID_ARGUMENT` for an unknown marker or a limit out of range.
+   */
+  listAliases(request: DryRun<ListAliasesRequest>): Promise<DryRunResponse>;
+  listAliases(request?: InEarnest<ListAliasesRequest>): Promise<ListAliasesResponse>;
+  listAliases(request: ListAliasesRequest = {}): Promise<ListAliasesResponse | DryRunResponse> {
+    return this.#perform(listAliases, request);
+  }
+
+  /**
+   * Encrypts 1 to 6,144 bytes under a CMK. Randomised: the same input never gives the same blob.
+   * @throws CofferError `COFFER_LIMIT_EXCEEDED` for more bytes, or a context that is too large;
+   *   `COFFER_INVALID_ARGUMENT` for none; `COFFER_NOT_FOUND`; `COFFER_KEY_DISABLED`; `COFFER_INVALID_KEY_STATE`;
+   *   `COFFER_INVALID_KEY_USAGE`.
+   */
+  encrypt(request: DryRun<EncryptRequest>): Promise<DryRunResponse>;
+  encrypt(request: InEarnest<EncryptRequest>): Promise<EncryptResponse>;
+  encrypt(request: EncryptRequest): Promise<EncryptResponse | DryRunResponse> {
+    return this.#perform(encrypt, request);
+  }
+
+  /**
+   * Decrypts a blob of this vault.
+   * @throws CofferError `COFFER_INVALID_CIPHERTEXT`, with one message whatever is wrong once a key is involved, and
+   *   with a `reason` before that; `COFFER_INCORRECT_KEY` when `keyId` names another key than the blob;
+   *   `COFFER_NOT_FOUND`, for a deleted key with the date; `COFFER_KEY_DISABLED`; `COFFER_INVALID_KEY_STATE`;
+   *   `COFFER_UNSUPPORTED_FORMAT`.
+   */
+  decrypt(request: DryRun<DecryptRequest>): Promise<DryRunResponse>;
+  decrypt(request: InEarnest<DecryptRequest>): Promise<DecryptResponse>;
+  decrypt(request: DecryptRequest): Promise<DecryptResponse | DryRunResponse> {
+    return this.#perform(decrypt, request);
+  }
+
+  /**
+   * Makes a random data key and returns it in clear and under a CMK.
+   * @throws CofferError as encrypt does; `COFFER_INVALID_ARGUMENT` unless exactly one length is given.
+   */
+  generateDataKey(request: DryRun<GenerateDataKeyRequest>): Promise<DryRunResponse>;
+  generateDataKey(request: InEarnest<GenerateDataKeyRequest>): Promise<GenerateDataKeyResponse>;
+  generateDataKey(request: GenerateDataKeyRequest): Promise<GenerateDataKeyResponse | DryRunResponse> {
+    return this.#perform(generateDataKey, request);
+  }
+
+  /**
+   * Makes a random data key and returns it under a CMK only.
+   * @throws CofferError as generateDataKey does.
+   */
+  generateDataKeyWithoutPlaintext(
+    request: DryRun<GenerateDataKeyWithoutPlaintextRequest>,
+  ): Promise<DryRunResponse>;
+  generateDataKeyWithoutPlaintext(
+    request: InEarnest<GenerateDataKeyWithoutPlaintextRequest>,
+  ): Promise<GenerateDataKeyWithoutPlaintextResponse>;
+  generateDataKeyWithoutPlaintext(
+    request: GenerateDataKeyWithoutPlaintextRequest,
+  ): Promise<GenerateDataKeyWithoutPlaintextResponse | DryRunResponse> {
+    return this.#perform(generateDataKeyWithoutPlaintext, request);
+  }
+
+  /**
+   * Returns 1 to 1,024 random bytes.
+   * @throws CofferError `COFFER_INVALID_ARGUMENT` for another number.
+   */
+  generateRandom(request: DryRun<GenerateRandomRequest>): Promise<DryRunResponse>;
+  generateRandom(request: InEarnest<GenerateRandomRequest>): Promise<GenerateRandomResponse>;
+  generateRandom(request: GenerateRandomRequest): Promise<GenerateRandomResponse | DryRunResponse> {
+    return this.#perform(generateRandom, request);
+  }
+
+  static {
+    redact(this, "[Kms]");
+  }
+
+  async #perform<Parameters extends CommonParameters, Response>(
+    operation: Operation<Parameters, Response>,
+    request: unknown,
+  ): Promise<Response | DryRunResponse> {
+    const parameters = operation.accept(request);
+    try {
+      await this.#host.ready();
+      if ("plan" in operation) return await this.#change(operation, parameters);
+      const keystore = this.#host.keystore();
+      const response = operation.perform(keystore, parameters, keystore.nowMs(this.#host.clock()));
+      if (parameters.dryRun !== true) return response;
+      wipeAnswer(response);
+      return { dryRun: true };
+    } finally {
+      wipe(...(operation.secretsOf?.(parameters) ?? []));
+    }
+  }
+
+  async #change<Parameters extends CommonParameters, Response>(
+    operation: ChangingOperation<Parameters, Response>,
+    parameters: Parameters,
+  ): Promise<Response | DryRunResponse> {
+    const keystore = this.#host.keystore();
+    try {
+      return await keystore.change((transaction) => {
+        const response = operation.plan(keystore, parameters, transaction);
+        if (parameters.dryRun === true) throw new DryRunEnd();
+        return response;
+      });
+    } catch (error) {
+      if (error instanceof DryRunEnd) return { dryRun: true };
+      throw error;
+    }
+  }
+}
+
+/** Wipes the byte members of an answer that nobody gets. */
+function wipeAnswer(response: unknown): void {
+  if (typeof response !== "object" || response === null) return;
+  for (const member of Object.values(response)) if (member instanceof Uint8Array) wipe(member);
+}
