@@ -278,3 +278,10 @@ export class IoError extends CofferError<"COFFER_IO"> {
     super("COFFER_IO", message, options);
   }
 }
+
+/** `COFFER_ACCESS_DENIED`. */
+export class AccessDeniedError extends CofferError<"COFFER_ACCESS_DENIED"> {
+  constructor(message: string, options?: CofferErrorOptions) {
+    super("COFFER_ACCESS_DENIED", message, options);
+  }
+}

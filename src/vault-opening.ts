@@ -2,80 +2,110 @@
  * From a directory to an unlocked vault: lock, header, root key, database, in the order in which each is believed.
  * @module
  */
-import { VaultInUseError } from "./errors.ts";
+import { AccessDeniedError, isCofferError, VaultInUseError } from "./errors.ts";
 import type { ParsedHeader } from "./formats/header.ts";
 import type { OpenEngine } from "./keystore/new-vault.ts";
 import { UnlockedVault } from "./keystore/unlocked-vault.ts";
+import { wipe } from "./secret.ts";
+import { type AccessFinding, inspectAccess } from "./storage/access.ts";
+import { CopiedDatabase, type DatabaseGround } from "./storage/database-ground.ts";
 import type { FileSystem } from "./storage/file-system.ts";
-import { readHeaderCopies } from "./storage/header-copies.ts";
+import { type HeaderCopies, readHeaderCopies } from "./storage/header-copies.ts";
+import { KeptDatabase } from "./storage/kept-database.ts";
 import { ReopenableStore } from "./storage/reopenable-store.ts";
 import { databaseDirectory, sweepVaultDirectory } from "./storage/vault-directory.ts";
-import { acquireVaultLock, type VaultLock } from "./storage/vault-lock.ts";
+import { acquireVaultLock, inspectVaultLock, type VaultLock } from "./storage/vault-lock.ts";
 import type { VaultNotice } from "./vault-events.ts";
 
 /** What a vault stands on; other values than the defaults are for tests. */
 export interface VaultEnvironment {
   readonly fs: FileSystem;
   readonly openEngine: OpenEngine;
+  /** Rebuilds a database that the engine refuses; only ever on a copy. */
+  readonly repairEngine: (directory: string) => Promise<void>;
 }
 
 /** Returns the root key, for {@link UnlockedVault} to take over. */
 export type RootOf = (header: ParsedHeader) => Promise<Uint8Array>;
 
+export interface OpeningOptions {
+  readonly clock: () => number;
+  readonly report: (notice: VaultNotice) => void;
+  /** Refuses a directory that others can reach, instead of warning. */
+  readonly isStrict?: boolean | undefined;
+  /** Reads what authenticates from a copy, and passes over the rest. */
+  readonly isSalvage?: boolean | undefined;
+}
+
 /** What stays while a vault is open, locked or not. */
 export class VaultOpening {
   readonly fs: FileSystem;
-  readonly lock: VaultLock;
+  /** Canonical path of the vault. */
+  readonly directory: string;
   readonly clock: () => number;
   /** Where notices go: to `onWarning` while the vault opens, to its listeners afterwards. */
   report: (notice: VaultNotice) => void;
-  readonly #openEngine: OpenEngine;
+  readonly #environment: VaultEnvironment;
+  readonly #isSalvage: boolean;
+  /** Undefined where nothing is written. */
+  readonly #lock: VaultLock | undefined;
   #engine: ReopenableStore | undefined;
+  #ground: DatabaseGround | undefined;
 
   private constructor(
     environment: VaultEnvironment,
-    lock: VaultLock,
-    clock: () => number,
-    report: (notice: VaultNotice) => void,
+    directory: string,
+    lock: VaultLock | undefined,
+    options: OpeningOptions,
   ) {
     this.fs = environment.fs;
-    this.#openEngine = environment.openEngine;
-    this.lock = lock;
-    this.clock = clock;
-    this.report = report;
+    this.#environment = environment;
+    this.directory = directory;
+    this.#lock = lock;
+    this.clock = options.clock;
+    this.report = options.report;
+    this.#isSalvage = options.isSalvage ?? false;
   }
 
-  /** Takes the directory's lock. @throws VaultNotFoundError, DamagedError before anything is written. */
+  /**
+   * Takes the directory's lock; on a medium that cannot be written, goes on without, for reading only.
+   * @throws VaultNotFoundError, DamagedError, AccessDeniedError before anything is written. @throws VaultInUseError.
+   */
   static async begin(
     environment: VaultEnvironment,
     directory: string,
-    clock: () => number,
-    report: (notice: VaultNotice) => void,
+    options: OpeningOptions,
   ): Promise<VaultOpening> {
-    await readHeaderCopies(environment.fs, directory);
-    const lock = await acquireVaultLock(environment.fs, directory, { clock });
-    return new VaultOpening(environment, lock, clock, report);
+    const { fs } = environment;
+    const { isSalvage = false } = options;
+    await readHeaderCopies(fs, directory, { isSalvage });
+    const canonical = await fs.realpath(directory);
+    judgeAccess(await inspectAccess(fs, canonical), options);
+    if (isSalvage) {
+      await assertNotInUse(fs, canonical);
+      return new VaultOpening(environment, canonical, undefined, options);
+    }
+    const lock = await lockOrReadOnly(fs, canonical, options);
+    return new VaultOpening(environment, lock?.directory ?? canonical, lock, options);
   }
 
-  /** Reads the header anew, gets the root key, and proves everything with it. What a crash left is swept then. */
+  get isReadOnly(): boolean {
+    return this.#lock === undefined;
+  }
+
+  /**
+   * Reads the header anew, gets the root key, and proves everything with it. What a crash left is swept then.
+   * When it fails, every byte of the vault is as it was.
+   */
   async unlock(rootOf: RootOf): Promise<UnlockedVault> {
-    const { fs, clock } = this;
-    const { directory } = this.lock;
-    const copies = await readHeaderCopies(fs, directory);
+    const { fs, directory } = this;
+    const copies = await readHeaderCopies(fs, directory, { isSalvage: this.#isSalvage });
     const root = await rootOf(copies.header);
-    this.#engine ??= this.#engineOf(copies.header);
-    const unlocked = await UnlockedVault.begin(root, {
-      fs,
-      directory,
-      engine: this.#engine,
-      copies,
-      clock,
-      report: (notice) => this.report(notice),
-      assertHeld: () => this.#assertHeld(),
-    });
+    const unlocked = await this.#openDatabase(root, copies);
+    if (this.isReadOnly) return unlocked;
     await sweepVaultDirectory(fs, directory, copies.header).catch(() => {
       const message =
-        "leftovers of an interrupted change could not be removed; it is tried again at the next open";
+        "Leftovers of an interrupted change could not be removed. It is tried again at the next open.";
       this.report({ type: "warning", message });
     });
     return unlocked;
@@ -85,20 +115,124 @@ export class VaultOpening {
   async end(): Promise<void> {
     try {
       await this.#engine?.close();
+      await this.#ground?.end();
     } finally {
-      await this.lock.release();
+      await this.#lock?.release();
     }
   }
 
-  #engineOf({ database }: ParsedHeader): ReopenableStore {
-    const path = databaseDirectory(this.lock.directory, database);
-    return new ReopenableStore(() => this.#openEngine(path, { create: false }));
+  async #openDatabase(root: Uint8Array, copies: HeaderCopies): Promise<UnlockedVault> {
+    const { fs, directory, clock } = this;
+    const isOpen = this.#engine !== undefined;
+    try {
+      const ground = (this.#ground ??= this.#groundOf(copies.header));
+      const engine = (this.#engine ??= await this.#openEngine(ground));
+      return await UnlockedVault.begin(root, {
+        fs,
+        directory,
+        engine,
+        copies,
+        clock,
+        report: (notice) => this.report(notice),
+        isSalvage: this.#isSalvage,
+        beforeCommit: async () => {
+          await this.#assertHeld();
+          await ground.beforeCommit();
+        },
+      });
+    } catch (error) {
+      wipe(root);
+      if (!isOpen) await this.#abandon();
+      throw error;
+    }
+  }
+
+  #groundOf({ database }: ParsedHeader): DatabaseGround {
+    const path = databaseDirectory(this.directory, database);
+    return this.isReadOnly
+      ? new CopiedDatabase(this.fs, path)
+      : new KeptDatabase(this.fs, this.directory, path);
+  }
+
+  async #openEngine(ground: DatabaseGround): Promise<ReopenableStore> {
+    const { openEngine, repairEngine } = this.#environment;
+    const path = await ground.prepare();
+    const engine = new ReopenableStore(() => openEngine(path, { create: false }));
+    try {
+      await engine.reopen();
+    } catch (error) {
+      if (!this.#isSalvage || !isCofferError(error, "COFFER_DAMAGED")) throw error;
+      await repairEngine(path);
+      await engine.reopen();
+    }
+    return engine;
+  }
+
+  async #abandon(): Promise<void> {
+    const engine = this.#engine;
+    this.#engine = undefined;
+    // The first error is what counts.
+    await engine?.close().catch(() => undefined);
+    await this.#ground?.abandon();
+    this.#ground = undefined;
   }
 
   async #assertHeld(): Promise<void> {
-    if (await this.lock.isHeld()) return;
+    if (this.#lock === undefined || (await this.#lock.isHeld())) return;
     throw new VaultInUseError(
-      "the vault's lock file was removed or replaced while it was open; close the vault, make sure that nobody else uses it, and open it again",
+      "The vault's lock file was removed or replaced while the vault was open. Close it, make sure that nobody else uses it, and open it again.",
     );
+  }
+}
+
+async function lockOrReadOnly(
+  fs: FileSystem,
+  directory: string,
+  { clock, report }: OpeningOptions,
+): Promise<VaultLock | undefined> {
+  try {
+    return await acquireVaultLock(fs, directory, { clock });
+  } catch (error) {
+    const errno = isCofferError(error, "COFFER_IO") ? error.details["errno"] : undefined;
+    if (errno !== "EROFS" && errno !== "EACCES" && errno !== "EPERM") throw error;
+    await assertNotInUse(fs, directory);
+    report({
+      type: "warning",
+      message: "The vault's directory cannot be written: the vault is open for reading only.",
+    });
+    return undefined;
+  }
+}
+
+async function assertNotInUse(fs: FileSystem, directory: string): Promise<void> {
+  const lock = await inspectVaultLock(fs, directory);
+  if (lock.state !== "held") return;
+  const since = new Date(lock.since).toISOString();
+  throw new VaultInUseError(
+    `Process ${lock.pid} on ${lock.host} has the vault open since ${since}. Close it there.`,
+    {
+      details: { pid: lock.pid, host: lock.host, since: lock.since },
+    },
+  );
+}
+
+const ACCESS_PROBLEMS: Readonly<Record<AccessFinding["problem"], string>> = {
+  "open-to-others": "lets other users in; set its mode to 0700 for directories, 0600 for files",
+  "foreign-owner": "belongs to another user, who can change it at any time",
+  exchangeable: "can be exchanged by other users; put the vault into a directory that only you can write",
+  "not-regular": "is neither a file nor a directory; find out who put it there, and remove it",
+};
+
+function judgeAccess(findings: readonly AccessFinding[], { isStrict = false, report }: OpeningOptions): void {
+  for (const { name, problem } of findings) {
+    const place =
+      name === "."
+        ? "The vault's directory"
+        : name === ".."
+          ? "The directory around the vault"
+          : "A file of the vault";
+    const message = `${place} ${ACCESS_PROBLEMS[problem]}.`;
+    if (isStrict) throw new AccessDeniedError(message, { details: { problem } });
+    report({ type: "warning", message });
   }
 }

@@ -25,6 +25,13 @@ export interface OpenVaultOptions {
   readonly unlock: Unlocker;
   /** Told what is found while the vault opens, before any listener can be set. */
   readonly onWarning?: (notice: VaultNotice) => void;
+  /**
+   * After `COFFER_DAMAGED` or `COFFER_ROLLED_BACK`: gives out, for reading only, every record that authenticates by
+   * itself. Works on a copy; the vault's own files are not touched. @defaultValue false
+   */
+  readonly salvage?: boolean;
+  /** Refuses, with `COFFER_ACCESS_DENIED`, a vault that other users can reach, instead of warning. @defaultValue false */
+  readonly strict?: boolean;
   /** Milliseconds since 1970. @defaultValue Date.now */
   readonly clock?: () => number;
   readonly signal?: AbortSignal;
@@ -51,6 +58,8 @@ const OPEN = {
   unlock: unlocker,
   onWarning: optional(function_("expected a function")),
   clock: optional(function_("expected a function")),
+  salvage: optional(boolean("expected a boolean")),
+  strict: optional(boolean("expected a boolean")),
   signal,
 };
 const OPEN_SCHEMA = strictObject(OPEN);

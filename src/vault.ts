@@ -13,7 +13,7 @@ import type { UnlockedVault } from "./keystore/unlocked-vault.ts";
 import { Kms } from "./kms/kms.ts";
 import { redact, wipe } from "./secret.ts";
 import { nodeFileSystem } from "./storage/file-system.ts";
-import { openLevelStore } from "./storage/level-store.ts";
+import { openLevelStore, repairLevelStore } from "./storage/level-store.ts";
 import { VaultEmitter, type VaultEventName, type VaultListener, type VaultNotice } from "./vault-events.ts";
 import { type RootOf, type VaultEnvironment, VaultOpening } from "./vault-opening.ts";
 import {
@@ -26,7 +26,11 @@ import {
   type UnlockVaultOptions,
 } from "./vault-options.ts";
 
-const NODE_ENVIRONMENT: VaultEnvironment = { fs: nodeFileSystem, openEngine: openLevelStore };
+const NODE_ENVIRONMENT: VaultEnvironment = {
+  fs: nodeFileSystem,
+  openEngine: openLevelStore,
+  repairEngine: repairLevelStore,
+};
 
 export type VaultState = "unlocked" | "locked" | "closed";
 
@@ -51,7 +55,7 @@ export class Vault {
   /** Not for applications: `createVault` and `openVault` make vaults. */
   constructor(opening: VaultOpening, unlocked: UnlockedVault) {
     this.id = hex(unlocked.database.header.vaultId);
-    this.directory = opening.lock.directory;
+    this.directory = opening.directory;
     this.#opening = opening;
     this.#unlocked = unlocked;
     opening.report = (notice) => this.#emitter.emit(notice.type, notice);
@@ -62,6 +66,11 @@ export class Vault {
       },
       clock: opening.clock,
     });
+  }
+
+  /** True on a medium that cannot be written, and for salvage: reads work, changes are refused. */
+  get isReadOnly(): boolean {
+    return this.#opening.isReadOnly;
   }
 
   get state(): VaultState {
@@ -227,7 +236,7 @@ export async function createVaultIn(
     });
   }
   try {
-    const vault = await openDirectory(environment, directory, clock, notify, () => async () => copy(root));
+    const vault = await openDirectory(environment, directory, options, () => async () => copy(root));
     return recoveryCode === undefined ? { vault } : { vault, recoveryCode };
   } finally {
     wipe(root);
@@ -254,11 +263,10 @@ export async function openVaultIn(
   assertDirectory(directory);
   assertOpenOptions(options);
   selfTest();
-  const notify = notifier(options);
   const wayIn = wayInOf(options.unlock, "options.unlock");
   const rootOf = (opening: VaultOpening): RootOf => rootFrom(wayIn, opening, options.signal);
   try {
-    return await openDirectory(environment, directory, options.clock ?? Date.now, notify, rootOf);
+    return await openDirectory(environment, directory, options, rootOf);
   } finally {
     wayIn.wipe();
   }
@@ -267,11 +275,15 @@ export async function openVaultIn(
 async function openDirectory(
   environment: VaultEnvironment,
   directory: string,
-  clock: () => number,
-  notify: (notice: VaultNotice) => void,
+  options: OpenVaultOptions,
   rootOf: (opening: VaultOpening) => RootOf,
 ): Promise<Vault> {
-  const opening = await VaultOpening.begin(environment, directory, clock, notify);
+  const opening = await VaultOpening.begin(environment, directory, {
+    clock: options.clock ?? Date.now,
+    report: notifier(options),
+    isStrict: options.strict,
+    isSalvage: options.salvage,
+  });
   try {
     return new Vault(opening, await opening.unlock(rootOf(opening)));
   } catch (error) {

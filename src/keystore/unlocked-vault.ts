@@ -31,7 +31,7 @@ export class UnlockedVault {
     const { header } = options.copies;
     const keys = new VaultKeys(root, header.vaultId);
     try {
-      assertAuthentic(header, keys);
+      if (options.isSalvage !== true) assertAuthentic(header, keys);
       return new UnlockedVault(await VaultDatabase.open({ ...options, keys }), keys);
     } catch (error) {
       keys.wipe();

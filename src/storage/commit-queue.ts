@@ -13,7 +13,8 @@ export interface QueuedChange<Group> {
   settle(outcome: GroupOutcome): void;
 }
 
-export type GroupOutcome = { readonly committed: true } | { readonly committed: false; readonly reason: unknown };
+export type GroupOutcome =
+  { readonly committed: true } | { readonly committed: false; readonly reason: unknown };
 
 /** Plans and commits one group: calls `next` for each change that it takes. Resolves when the group is durable. */
 export type CommitGroup<Group> = (next: () => QueuedChange<Group> | undefined) => Promise<void>;

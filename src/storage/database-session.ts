@@ -6,7 +6,7 @@
 import { equal } from "../bytes.ts";
 import { DamagedError } from "../errors.ts";
 import type { ParsedHeader } from "../formats/header.ts";
-import { mirrorKey } from "../formats/records/record-key.ts";
+import { assertOwnKey, mirrorKey } from "../formats/records/record-key.ts";
 import { setHmac } from "../formats/records/set-sum.ts";
 import {
   decodeRecord,
@@ -17,6 +17,7 @@ import {
 } from "../formats/records/tables.ts";
 import { wipe } from "../secret.ts";
 import { assertNotRolledBack, checkKeyTables, readState } from "./key-tables.ts";
+import { salvageKeyTables, UNKNOWN_STATE } from "./salvage.ts";
 import type { IndexRange, RecordIndex } from "./record-index.ts";
 import { type SealedChange, setsAfter } from "./sealed-change.ts";
 import { SealedStore } from "./sealed-store.ts";
@@ -35,11 +36,13 @@ export interface SessionKeys {
   readonly database: Uint8Array;
   /** Kset, 32 bytes. */
   readonly set: Uint8Array;
+  /** Kname, 32 bytes. */
+  readonly name: Uint8Array;
 }
 
 export class DatabaseSession implements RecordReader {
   readonly store: SealedStore;
-  readonly #setKey: Uint8Array;
+  readonly #keys: SessionKeys;
   readonly #index: RecordIndex;
   readonly #report: (event: StorageEvent) => void;
   #state: StateRecord;
@@ -47,13 +50,13 @@ export class DatabaseSession implements RecordReader {
 
   private constructor(
     store: SealedStore,
-    setKey: Uint8Array,
+    keys: SessionKeys,
     report: (event: StorageEvent) => void,
     state: StateRecord,
     found: { readonly index: RecordIndex; readonly repairs: readonly StoreOperation[] },
   ) {
     this.store = store;
-    this.#setKey = setKey;
+    this.#keys = keys;
     this.#report = report;
     this.#state = state;
     this.#index = found.index;
@@ -81,7 +84,26 @@ export class DatabaseSession implements RecordReader {
         message: "key records were damaged on disk and are restored from their mirrors",
       });
     }
-    return new DatabaseSession(store, keys.set, report, state, found);
+    return new DatabaseSession(store, keys, report, state, found);
+  }
+
+  /**
+   * Begins without any of these checks: each record that opens is given out, the newest that LevelDB has of it, and
+   * all others are passed over. For reading only.
+   */
+  static async salvage(
+    engine: Store,
+    keys: SessionKeys,
+    header: ParsedHeader,
+    report: (event: StorageEvent) => void,
+  ): Promise<DatabaseSession> {
+    const store = new SealedStore(engine, keys.database, header.vaultId);
+    const { index, lost } = await salvageKeyTables(store, keys.set);
+    report({
+      type: "damage",
+      message: `Salvaged ${index.total} records; ${lost} could not be read. Records may be missing or older than the last.`,
+    });
+    return new DatabaseSession(store, keys, report, UNKNOWN_STATE, { index, repairs: [] });
   }
 
   /** The durable state. */
@@ -107,7 +129,9 @@ export class DatabaseSession implements RecordReader {
     if (expected === undefined) return undefined;
     const cbor = this.store.open(key, this.#storedBytes(key, expected));
     try {
-      return decodeRecord(table, cbor);
+      const record = decodeRecord(table, cbor);
+      assertOwnKey(this.#keys.name, table, key, record);
+      return record;
     } finally {
       wipe(cbor);
     }
@@ -115,14 +139,14 @@ export class DatabaseSession implements RecordReader {
 
   /** Returns the state's sets as they will be after these changes. */
   setsAfter(changes: readonly SealedChange[]): Map<number, TableSum> {
-    return setsAfter(this.#state.sets, changes, this.#setKey, (key) => this.#index.get(key));
+    return setsAfter(this.#state.sets, changes, this.#keys.set, (key) => this.#index.get(key));
   }
 
   /** Takes over what a durable batch has made true. */
   adopt(state: StateRecord, changes: readonly SealedChange[]): void {
     for (const { key, value } of changes) {
       if (value === undefined) this.#index.delete(key);
-      else this.#index.set(key, setHmac(this.#setKey, key, value));
+      else this.#index.set(key, setHmac(this.#keys.set, key, value));
     }
     this.#state = state;
     this.#repairs = [];
@@ -137,10 +161,10 @@ export class DatabaseSession implements RecordReader {
   /** A known record is taken from its mirror when its own bytes are gone or altered. */
   #storedBytes(key: Uint8Array, expected: Uint8Array): Uint8Array {
     const own = this.store.inner.get(key);
-    if (own !== undefined && equal(setHmac(this.#setKey, key, own), expected)) return own;
+    if (own !== undefined && equal(setHmac(this.#keys.set, key, own), expected)) return own;
     const mirror = mirrorKey(key);
     const copy = mirror === undefined ? undefined : this.store.inner.get(mirror);
-    if (copy !== undefined && equal(setHmac(this.#setKey, key, copy), expected)) {
+    if (copy !== undefined && equal(setHmac(this.#keys.set, key, copy), expected)) {
       this.#report({
         type: "damage",
         message: "a key record was damaged on disk; its mirror is used instead",

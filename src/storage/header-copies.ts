@@ -12,6 +12,7 @@ import { MAX_HEADER_BYTES } from "../limits.ts";
 import { publishTemporary, syncFolder, unlinkIfPresent, writeTemporary } from "./atomic-file.ts";
 import { type FileSystem, hasErrno, UnexpectedFileError } from "./file-system.ts";
 import { ioError } from "./io-error.ts";
+import { isKeptName } from "./kept-database.ts";
 
 /** Names of the two copies. */
 export const HEADER_COPY_NAMES = ["header.0", "header.1"] as const;
@@ -31,15 +32,19 @@ type Copy =
   | { readonly condition: "absent" | "damaged" | "unsupported" };
 
 /**
- * Reads both copies and chooses. Reads only.
+ * Reads both copies and chooses. Reads only. Salvage takes the first of two that contradict each other.
  * @throws VaultNotFoundError when the directory is none, or holds no trace of a vault.
  * @throws DamagedError when no copy is good, or two of one generation differ.
  * @throws UnsupportedFormatError when the header is of a later version.
  */
-export async function readHeaderCopies(fs: FileSystem, directory: string): Promise<HeaderCopies> {
+export async function readHeaderCopies(
+  fs: FileSystem,
+  directory: string,
+  { isSalvage = false }: { readonly isSalvage?: boolean } = {},
+): Promise<HeaderCopies> {
   const [first, second] = [await readCopy(fs, directory, 0), await readCopy(fs, directory, 1)];
   if (first.condition === "good" && second.condition === "good")
-    return chooseOfTwo(first.header, second.header);
+    return chooseOfTwo(first.header, second.header, isSalvage);
   if (first.condition === "unsupported" || second.condition === "unsupported") {
     throw new UnsupportedFormatError(
       "this vault was written by a later version of Coffer; open it with that version or a newer one",
@@ -54,9 +59,9 @@ export async function readHeaderCopies(fs: FileSystem, directory: string): Promi
   );
 }
 
-function chooseOfTwo(a: ParsedHeader, b: ParsedHeader): HeaderCopies {
+function chooseOfTwo(a: ParsedHeader, b: ParsedHeader, isSalvage: boolean): HeaderCopies {
   if (a.generation === b.generation) {
-    if (compare(a.bytes, b.bytes) === 0) return { header: a, conditions: ["good", "good"] };
+    if (isSalvage || compare(a.bytes, b.bytes) === 0) return { header: a, conditions: ["good", "good"] };
     throw new DamagedError(
       "the two copies of the vault header are both intact but differ: files of two vaults, or of two moments, were mixed; restore a backup",
       { details: { part: "header" } },
@@ -113,7 +118,7 @@ async function refuseWithoutHeader(fs: FileSystem, directory: string): Promise<n
 
 /** True for the name of something that only a vault has. */
 export function isVaultContent(name: string): boolean {
-  return /^db-\d+(?:\.keep)?$/u.test(name) || name === "objects" || name === "incoming";
+  return /^db-\d+$/u.test(name) || isKeptName(name) || name === "objects" || name === "incoming";
 }
 
 /** Writes both temporary files and flushes them: space runs out here, or not at all. */

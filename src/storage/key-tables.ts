@@ -15,9 +15,9 @@ import type { SealedStore } from "./sealed-store.ts";
 import type { StoreOperation } from "./store.ts";
 
 /** First table that is checked, and the first past them. */
-const FIRST_KEY_TABLE = 0x02;
-const PAST_KEY_TABLES = 0x10;
-const MIRRORED_TABLES: readonly number[] = [TABLES.keys, TABLES.versions];
+export const FIRST_KEY_TABLE = 0x02;
+export const PAST_KEY_TABLES = 0x10;
+export const MIRRORED_TABLES: readonly number[] = [TABLES.keys, TABLES.versions];
 
 /** The key tables as found and proven. */
 export interface CheckedTables {
@@ -163,7 +163,8 @@ async function repairFromMirror(
   return repairs;
 }
 
-function opens(store: SealedStore, key: Uint8Array, value: Uint8Array): boolean {
+/** True when stored bytes were sealed for this key in this vault. */
+export function opens(store: SealedStore, key: Uint8Array, value: Uint8Array): boolean {
   try {
     store.open(key, value).fill(0);
     return true;

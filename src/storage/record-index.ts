@@ -28,6 +28,11 @@ export class RecordIndex {
     return this.#tables.get(table)?.count ?? 0;
   }
 
+  /** Number of records in all tables. */
+  get total(): number {
+    return [...this.#tables.values()].reduce((sum, table) => sum + table.count, 0);
+  }
+
   /** Returns the HMAC of the record under this key: a view, valid until the next change. */
   get(key: Uint8Array): Uint8Array | undefined {
     return this.#tables.get(tableOf(key))?.get(key);

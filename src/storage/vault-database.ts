@@ -29,6 +29,8 @@ export interface DatabaseKeys {
   readonly database: Uint8Array;
   /** Kset, 32 bytes. */
   readonly set: Uint8Array;
+  /** Kname, 32 bytes. */
+  readonly name: Uint8Array;
 }
 
 export interface VaultDatabaseOptions {
@@ -43,8 +45,10 @@ export interface VaultDatabaseOptions {
   /** Milliseconds since 1970. */
   readonly clock: () => number;
   readonly report: (event: StorageEvent) => void;
-  /** Rejects when the vault lock is no longer ours. Asked before each commit. */
-  readonly assertHeld: () => Promise<void>;
+  /** Passes over what is damaged instead of refusing the whole; then nothing can be changed. */
+  readonly isSalvage?: boolean;
+  /** Asked before each commit, which its rejection refuses: the vault lock is ours, and nothing is kept for a way back. */
+  readonly beforeCommit: () => Promise<void>;
 }
 
 /**
@@ -63,9 +67,9 @@ export class VaultDatabase implements RecordReader {
   readonly #headers: HeaderWriter;
 
   private constructor(options: VaultDatabaseOptions) {
-    const { header, database, set } = options.keys;
+    const { header, database, set, name } = options.keys;
     this.#options = options;
-    this.#keys = { header: header.slice(), database: database.slice(), set: set.slice() };
+    this.#keys = { header: header.slice(), database: database.slice(), set: set.slice(), name: name.slice() };
     const { fs, directory, copies } = options;
     this.#headers = new HeaderWriter({ fs, directory, copies, headerKey: this.#keys.header });
     this.#queue = new CommitQueue((next) => this.#commitGroup(next));
@@ -190,7 +194,8 @@ export class VaultDatabase implements RecordReader {
   async #begin(mustReopen: boolean): Promise<DatabaseSession> {
     const { engine, report } = this.#options;
     const store = mustReopen || engine.current === undefined ? await engine.reopen() : engine.current;
-    this.#session = await DatabaseSession.begin(store, this.#keys, this.header, report);
+    const begin = this.#options.isSalvage === true ? DatabaseSession.salvage : DatabaseSession.begin;
+    this.#session = await begin(store, this.#keys, this.header, report);
     this.#notify(undefined);
     return this.#session;
   }
@@ -205,7 +210,7 @@ export class VaultDatabase implements RecordReader {
       change.run(group);
     }
     if (group.isEmpty) return;
-    await this.#options.assertHeld();
+    await this.#options.beforeCommit();
     const witness = await this.#headers.settle();
     const changes = sealChanges(group, session.store);
     const { sequence } = session.state;
@@ -271,7 +276,7 @@ export class VaultDatabase implements RecordReader {
 
   #wipe(): void {
     this.#endSession();
-    wipe(this.#keys.header, this.#keys.database, this.#keys.set);
+    wipe(this.#keys.header, this.#keys.database, this.#keys.set, this.#keys.name);
   }
 }
 

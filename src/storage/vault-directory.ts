@@ -157,7 +157,7 @@ export async function sweepVaultDirectory(
 ): Promise<void> {
   await discardPreparedHeader(fs, directory);
   for (const { name, kind } of await fs.readDirectory(directory)) {
-    const number = /^db-(\d+)$/u.exec(name)?.[1];
+    const number = /^db-(\d+)(?:\.[a-z-]+)?$/u.exec(name)?.[1];
     if (kind === "directory" && number !== undefined && Number(number) !== header.database) {
       await fs.removeTree(join(directory, name));
     }

@@ -1,0 +1,137 @@
+/**
+ * The database's files as they were before an open. LevelDB rewrites its directory merely by opening it, so they
+ * get second names in `db-N.keep` first; a failed check puts them back, and the first commit drops them.
+ * The folder is made and dropped under another name: under its own it is always whole.
+ * Source: docs/format.md#open.
+ * @module
+ */
+import { join } from "node:path";
+import { DIRECTORY_MODE, type FileSystem, hasErrno } from "./file-system.ts";
+import { ioError } from "./io-error.ts";
+import type { DatabaseGround } from "./database-ground.ts";
+
+const KEPT = ".keep";
+const MAKING = ".keep-new";
+const DROPPING = ".keep-old";
+const FAILED = ".failed";
+
+/** True for the names that this file gives to folders beside a database. */
+export function isKeptName(name: string): boolean {
+  return /^db-\d+(?:\.keep|\.keep-new|\.keep-old|\.failed)$/u.test(name);
+}
+
+export class KeptDatabase implements DatabaseGround {
+  readonly #fs: FileSystem;
+  readonly #directory: string;
+  readonly #database: string;
+  #isKept = false;
+
+  /** @param database path of `db-N`. @param directory the vault's. */
+  constructor(fs: FileSystem, directory: string, database: string) {
+    this.#fs = fs;
+    this.#directory = directory;
+    this.#database = database;
+  }
+
+  /**
+   * Puts back what an earlier open left, then keeps the files as they are now. A file system without hard links
+   * gets copies. @returns the path to open. @throws IoError; then nothing has changed.
+   */
+  async prepare(): Promise<string> {
+    try {
+      await this.#putBackIfFound();
+      await this.#removeUnfinished();
+      await this.#make();
+      return this.#database;
+    } catch (error) {
+      throw ioError(error, "keep the database as it is before opening it", this.#database);
+    }
+  }
+
+  /** Puts the kept files back, every byte, after an open that failed. The engine is closed. */
+  async abandon(): Promise<void> {
+    if (!this.#isKept) return;
+    this.#isKept = false;
+    await this.#putBackIfFound();
+  }
+
+  /** Forgets the kept files: what LevelDB has made of them counts from now on. Does nothing the second time. */
+  async beforeCommit(): Promise<void> {
+    if (!this.#isKept) return;
+    const fs = this.#fs;
+    try {
+      await fs.rename(this.#database + KEPT, this.#database + DROPPING);
+      // Were this rename lost, the next open would put the old files back over a commit.
+      await fs.syncDirectory(this.#directory);
+    } catch (error) {
+      if (!hasErrno(error, "ENOENT")) throw ioError(error, "drop the kept database", this.#database);
+    }
+    this.#isKept = false;
+    // What is left of it is swept at the next open.
+    await fs.removeTree(this.#database + DROPPING).catch(() => undefined);
+  }
+
+  /** After an orderly close nothing needs putting back. */
+  async end(): Promise<void> {
+    await this.beforeCommit();
+  }
+
+  async #make(): Promise<void> {
+    const fs = this.#fs;
+    let names: string[];
+    try {
+      names = (await fs.readDirectory(this.#database))
+        .filter(({ kind }) => kind === "file")
+        .map(({ name }) => name);
+    } catch (error) {
+      // No database: opening it says so.
+      if (hasErrno(error, "ENOENT", "ENOTDIR")) return;
+      throw error;
+    }
+    await fs.mkdir(this.#database + MAKING, DIRECTORY_MODE);
+    for (const name of names) {
+      await this.#linkOrCopy(join(this.#database, name), join(this.#database + MAKING, name));
+    }
+    await fs.syncDirectory(this.#database + MAKING);
+    await fs.rename(this.#database + MAKING, this.#database + KEPT);
+    await fs.syncDirectory(this.#directory);
+    this.#isKept = true;
+  }
+
+  async #linkOrCopy(from: string, to: string): Promise<void> {
+    const fs = this.#fs;
+    try {
+      await fs.link(from, to);
+    } catch (error) {
+      if (!hasErrno(error, "EPERM", "ENOTSUP", "EOPNOTSUPP", "ENOSYS", "EMLINK", "EXDEV")) throw error;
+      await fs.copyFile(from, to);
+      const handle = await fs.open(to, "update");
+      await handle.sync().finally(() => handle.close());
+    }
+  }
+
+  async #putBackIfFound(): Promise<void> {
+    const fs = this.#fs;
+    if (!(await this.#exists(this.#database + KEPT))) return;
+    if (await this.#exists(this.#database)) {
+      await fs.removeTree(this.#database + FAILED);
+      await fs.rename(this.#database, this.#database + FAILED);
+    }
+    await fs.rename(this.#database + KEPT, this.#database);
+    await fs.syncDirectory(this.#directory);
+    await fs.removeTree(this.#database + FAILED).catch(() => undefined);
+  }
+
+  async #removeUnfinished(): Promise<void> {
+    for (const suffix of [MAKING, DROPPING, FAILED]) await this.#fs.removeTree(this.#database + suffix);
+  }
+
+  async #exists(path: string): Promise<boolean> {
+    try {
+      return (await this.#fs.lstat(path)).kind === "directory";
+    } catch (error) {
+      if (hasErrno(error, "ENOENT")) return false;
+      throw error;
+    }
+  }
+}
