@@ -13,6 +13,8 @@ const MAX_BASE64_LENGTH = 2 * MAX_SEAL_BYTES;
 const BASE64 = /^(?:[A-Za-z0-9+/]{4})*(?:[A-Za-z0-9+/]{2}==|[A-Za-z0-9+/]{3}=)?$/u;
 /** Enough of a text to tell what it is. */
 const RECOGNISED_LENGTH = 256;
+/** Reasons that say no more of a text than that it is no Base64. */
+const UNTELLING: readonly string[] = ["not-a-blob", "base64-text", "cut", "reserved"];
 
 /** Length limits of a byte argument; `tooLong` makes the error for what passes the upper one. */
 export interface ByteLimits {
@@ -75,7 +77,7 @@ function recogniseText(text: string): void {
   try {
     parseBlob(Buffer.from(text.slice(0, RECOGNISED_LENGTH)));
   } catch (error) {
-    if (error instanceof InvalidCiphertextError && !["not-a-blob", "cut"].includes(error.reason ?? "")) {
+    if (error instanceof InvalidCiphertextError && !UNTELLING.includes(error.reason ?? "")) {
       throw error;
     }
   }

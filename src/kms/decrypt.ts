@@ -3,7 +3,7 @@
  * Source: AWS KMS API, Decrypt; docs/format.md#blob.
  * @module
  */
-import { unknown } from "valibot";
+import { optional, unknown } from "valibot";
 import { equal } from "../bytes.ts";
 import { IncorrectKeyError, InvalidCiphertextError, isCofferError } from "../errors.ts";
 import { openBlob, type ParsedBlob, unopenedBlob } from "../formats/blob.ts";
@@ -45,7 +45,11 @@ export interface DecryptParameters extends CommonParameters {
   readonly cec: Uint8Array;
 }
 
-const request = requestOf({ ciphertextBlob: unknown(), encryptionContext: unknown(), keyId: optionalText });
+const request = requestOf({
+  ciphertextBlob: unknown(),
+  encryptionContext: optional(unknown()),
+  keyId: optionalText,
+});
 
 export const decrypt: ReadingOperation<DecryptParameters, DecryptResponse> = {
   accept(input) {

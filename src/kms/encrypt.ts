@@ -2,7 +2,7 @@
  * Encrypt: small data under a CMK. Source: AWS KMS API, Encrypt; docs/format.md#blob.
  * @module
  */
-import { unknown } from "valibot";
+import { optional, unknown } from "valibot";
 import { LimitExceededError } from "../errors.ts";
 import { sealBlob } from "../formats/blob.ts";
 import { type EncryptionContext, encodeContext } from "../formats/context.ts";
@@ -56,7 +56,11 @@ const PLAINTEXT_LIMITS: ByteLimits = {
     ),
 };
 
-const request = requestOf({ keyId: optionalText, plaintext: unknown(), encryptionContext: unknown() });
+const request = requestOf({
+  keyId: optionalText,
+  plaintext: unknown(),
+  encryptionContext: optional(unknown()),
+});
 
 export const encrypt: ReadingOperation<EncryptParameters, EncryptResponse> = {
   accept(input) {

@@ -50,7 +50,7 @@ const request = requestOf({
   keyId: optionalText,
   keySpec: optional(picklist(["AES_256", "AES_128"])),
   numberOfBytes: optional(integerFrom(1, MAX_DATA_KEY_BYTES)),
-  encryptionContext: unknown(),
+  encryptionContext: optional(unknown()),
 });
 
 export const generateDataKey: ReadingOperation<GenerateDataKeyParameters, GenerateDataKeyResponse> = {

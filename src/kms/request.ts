@@ -98,5 +98,6 @@ function article(expected: string | null): string {
 /** The type of a value, for a message. */
 export function kindOf(value: unknown): string {
   if (value === null) return "null";
+  if (Number.isNaN(value)) return "NaN";
   return Array.isArray(value) ? "an array" : typeof value;
 }
