@@ -161,11 +161,11 @@ export class Vault {
 }
 
 function lockedError(): LockedError {
-  return new LockedError("the vault is locked; unlock it and try again");
+  return new LockedError("The vault is locked. Unlock it and try again.");
 }
 
 function closedError(): LockedError {
-  return new LockedError("the vault is closed; open it again with openVault");
+  return new LockedError("The vault is closed. Open it again with openVault.");
 }
 
 /** A new vault and, unless it was opted out of, the code to show its user once. */
@@ -232,7 +232,7 @@ export async function createVaultIn(
     notify({
       type: "warning",
       message:
-        "this vault has one way in and no recovery code: who forgets the passphrase loses everything in it",
+        "This vault has one way in and no recovery code: who forgets the passphrase loses everything in it.",
     });
   }
   try {

@@ -35,7 +35,7 @@ export function openMaterial(
     return open(keys.material, contextOf(keys, owner, version), sealed);
   } catch (error) {
     if (!(error instanceof AuthenticationError) && !(error instanceof MalformedError)) throw error;
-    throw new DamagedError(`the material of key ${formatKeyId(owner.id)} does not open; restore a backup`, {
+    throw new DamagedError(`The material of key ${formatKeyId(owner.id)} does not open. Restore a backup.`, {
       cause: error,
       details: { part: "material", version },
     });

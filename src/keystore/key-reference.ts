@@ -27,10 +27,10 @@ export type KeyReference =
 export function parseKeyReference(text: string): KeyReference {
   if (text.startsWith(ALIAS_PREFIX)) {
     if (ALIAS_NAME.test(text) && text.length <= MAX_ALIAS_LENGTH) return { kind: "alias", aliasName: text };
-    throw new NotFoundError("no such alias: the name has characters or a length that no alias can have");
+    throw new NotFoundError("No such alias: the name has characters or a length that no alias can have.");
   }
   if (UUID.test(text)) return { kind: "id", id: fromHex(text.replaceAll("-", "")) };
-  throw new NotFoundError("invalid key id: give a key id (a UUID) or an alias (alias/…)");
+  throw new NotFoundError("Invalid key id: give a key id (a UUID) or an alias (alias/…).");
 }
 
 /**
@@ -40,11 +40,11 @@ export function parseKeyReference(text: string): KeyReference {
 export function parseKeyId(text: string): Uint8Array {
   if (text.startsWith(ALIAS_PREFIX)) {
     throw new InvalidArgumentError(
-      "this operation takes a key id, not an alias; describeKey({ keyId: alias }) tells the id",
+      "This operation takes a key id, not an alias. Ask describeKey({ keyId: alias }) for the id.",
     );
   }
   const reference = parseKeyReference(text);
-  if (reference.kind !== "id") throw new NotFoundError("invalid key id: give a key id (a UUID)");
+  if (reference.kind !== "id") throw new NotFoundError("Invalid key id: give a key id (a UUID).");
   return reference.id;
 }
 

@@ -110,23 +110,23 @@ export function assertKeyState(operation: KeyOperation, { keyId, state, deleteAt
   if (verdict === "ok") return;
   const details = { keyId, keyState: state, operation };
   if (verdict === "disabled") {
-    throw new KeyDisabledError(`key ${keyId} is disabled; enable it with enableKey, or name another key`, {
+    throw new KeyDisabledError(`Key ${keyId} is disabled. Enable it with enableKey, or name another key.`, {
       details,
     });
   }
   if (state === "PendingDeletion") {
     const when = deleteAtMs === undefined ? "" : ` on ${new Date(deleteAtMs).toISOString()}`;
     throw new InvalidKeyStateError(
-      `key ${keyId} is pending deletion${when}; call cancelKeyDeletion, then enableKey, to keep and use it`,
+      `Key ${keyId} is pending deletion${when}. Call cancelKeyDeletion, then enableKey, to keep and use it.`,
       { details },
     );
   }
   if (state === "PendingImport") {
-    throw new InvalidKeyStateError(`key ${keyId} is pending import; import its key material first`, {
+    throw new InvalidKeyStateError(`Key ${keyId} is pending import. Import its key material first.`, {
       details,
     });
   }
-  throw new InvalidKeyStateError(`key ${keyId} is not pending deletion; there is nothing to cancel`, {
+  throw new InvalidKeyStateError(`Key ${keyId} is not pending deletion. There is nothing to cancel.`, {
     details,
   });
 }

@@ -118,7 +118,7 @@ export class Keystore {
     if (cached !== undefined) return cached;
     const record = this.version(key.id, version);
     if (record?.sealed === undefined) {
-      throw new NotFoundError(`key ${formatKeyId(key.id)} has no material of version ${version}`);
+      throw new NotFoundError(`Key ${formatKeyId(key.id)} has no material of version ${version}.`);
     }
     const material = openMaterial(this.keys, key, version, record.sealed);
     try {
@@ -134,8 +134,8 @@ export class Keystore {
   unknownAlias(aliasName: string, records: RecordReader = this.#database): NotFoundError {
     const nearest = nearestAliases(aliasName, this.#aliasNames(records));
     const hint =
-      nearest.length === 0 ? "listAliases tells which exist" : `did you mean ${nearest.join(" or ")}?`;
-    return new NotFoundError(`${aliasName} does not exist in this vault; ${hint}`, {
+      nearest.length === 0 ? "See listAliases for those that do." : `Did you mean ${nearest.join(" or ")}?`;
+    return new NotFoundError(`${aliasName} does not exist in this vault. ${hint}`, {
       details: { aliasName, nearest },
     });
   }
@@ -171,13 +171,13 @@ export class Keystore {
     const keyId = formatKeyId(id);
     const tombstone = records.get(TABLES.tombstones, recordKey.tombstone(this.keys.name, id));
     if (tombstone === undefined) {
-      return new NotFoundError(`key ${keyId} does not exist in this vault; listKeys tells which do`, {
+      return new NotFoundError(`Key ${keyId} does not exist in this vault. See listKeys for those that do.`, {
         details: { keyId },
       });
     }
     const deletedAt = new Date(tombstone.deleted).toISOString();
     return new NotFoundError(
-      `key ${keyId} was deleted on ${deletedAt}; what it encrypted cannot be decrypted`,
+      `Key ${keyId} was deleted on ${deletedAt}. What it encrypted cannot be decrypted.`,
       {
         details: { keyId, deletedAt },
       },
@@ -194,7 +194,7 @@ export class Keystore {
 
 function misplaced(): DamagedError {
   return new DamagedError(
-    "a record of the vault's database lies under another record's name; restore a backup",
+    "A record of the vault's database lies under another record's name. Restore a backup.",
     {
       details: { part: "database" },
     },

@@ -55,7 +55,7 @@ export class UnlockedVault {
 function assertAuthentic(header: ParsedHeader, keys: VaultKeys): void {
   if (verifyHeaderMac(header, keys.header)) return;
   throw new DamagedError(
-    "the vault header was changed by somebody without the vault's keys; keep the directory as it is and restore a backup beside it",
+    "The vault header was changed by somebody without the vault's keys. Keep the directory as it is and restore a backup beside it.",
     { details: { part: "header" } },
   );
 }

@@ -69,6 +69,7 @@ export class DatabaseSession implements RecordReader {
    * @throws DamagedError, RolledBackError.
    */
   static async begin(
+    this: void,
     engine: Store,
     keys: SessionKeys,
     header: ParsedHeader,
@@ -81,7 +82,7 @@ export class DatabaseSession implements RecordReader {
     if (found.repairs.length > 0) {
       report({
         type: "damage",
-        message: "key records were damaged on disk and are restored from their mirrors",
+        message: "Key records were damaged on disk and are restored from their mirrors.",
       });
     }
     return new DatabaseSession(store, keys, report, state, found);
@@ -92,6 +93,7 @@ export class DatabaseSession implements RecordReader {
    * all others are passed over. For reading only.
    */
   static async salvage(
+    this: void,
     engine: Store,
     keys: SessionKeys,
     header: ParsedHeader,
@@ -167,13 +169,16 @@ export class DatabaseSession implements RecordReader {
     if (copy !== undefined && equal(setHmac(this.#keys.set, key, copy), expected)) {
       this.#report({
         type: "damage",
-        message: "a key record was damaged on disk; its mirror is used instead",
+        message: "A key record was damaged on disk. Its mirror is used instead.",
       });
       this.#repairs.push({ type: "put", key, value: copy });
       return copy;
     }
-    throw new DamagedError("a record of the vault's database was lost or altered on disk; restore a backup", {
-      details: { part: "database", table: key[0] ?? 0 },
-    });
+    throw new DamagedError(
+      "A record of the vault's database was lost or altered on disk. Restore a backup.",
+      {
+        details: { part: "database", table: key[0] ?? 0 },
+      },
+    );
   }
 }

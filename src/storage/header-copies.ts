@@ -47,14 +47,14 @@ export async function readHeaderCopies(
     return chooseOfTwo(first.header, second.header, isSalvage);
   if (first.condition === "unsupported" || second.condition === "unsupported") {
     throw new UnsupportedFormatError(
-      "this vault was written by a later version of Coffer; open it with that version or a newer one",
+      "This vault was written by a later version of Coffer. Open it with that version or a newer one.",
     );
   }
   if (first.condition === "good") return { header: first.header, conditions: ["good", conditionOf(second)] };
   if (second.condition === "good") return { header: second.header, conditions: [conditionOf(first), "good"] };
   if (first.condition === "absent" && second.condition === "absent") await refuseWithoutHeader(fs, directory);
   throw new DamagedError(
-    "no copy of the vault header is intact; keep the directory as it is and restore a backup beside it",
+    "No copy of the vault header is intact. Keep the directory as it is and restore a backup beside it.",
     { details: { part: "header" } },
   );
 }
@@ -63,7 +63,7 @@ function chooseOfTwo(a: ParsedHeader, b: ParsedHeader, isSalvage: boolean): Head
   if (a.generation === b.generation) {
     if (isSalvage || compare(a.bytes, b.bytes) === 0) return { header: a, conditions: ["good", "good"] };
     throw new DamagedError(
-      "the two copies of the vault header are both intact but differ: files of two vaults, or of two moments, were mixed; restore a backup",
+      "The two copies of the vault header are both intact but differ: files of two vaults, or of two moments, were mixed. Restore a backup.",
       { details: { part: "header" } },
     );
   }
@@ -107,12 +107,12 @@ async function refuseWithoutHeader(fs: FileSystem, directory: string): Promise<n
   }
   if (names.some(isVaultContent)) {
     throw new DamagedError(
-      "the vault header is missing although its database is there; put header.0 or header.1 back, or restore a backup",
+      "The vault header is missing although its database is there. Put header.0 or header.1 back, or restore a backup.",
       { details: { part: "header" } },
     );
   }
   throw new VaultNotFoundError(
-    "there is no vault in this directory; check the path, or make one with createVault",
+    "There is no vault in this directory. Check the path, or make one with createVault.",
   );
 }
 

@@ -106,7 +106,11 @@ export class KeptDatabase implements DatabaseGround {
       if (!hasErrno(error, "EPERM", "ENOTSUP", "EOPNOTSUPP", "ENOSYS", "EMLINK", "EXDEV")) throw error;
       await fs.copyFile(from, to);
       const handle = await fs.open(to, "update");
-      await handle.sync().finally(() => handle.close());
+      try {
+        await handle.sync();
+      } finally {
+        await handle.close();
+      }
     }
   }
 

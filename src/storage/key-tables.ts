@@ -34,7 +34,7 @@ export function readState(store: SealedStore): StateRecord {
   const bytes = store.get(key);
   if (bytes === undefined) {
     throw new DamagedError(
-      "the vault's database has lost its state record; keep the directory as it is and restore a backup beside it",
+      "The vault's database has lost its state record. Keep the directory as it is and restore a backup beside it.",
       { details: { part: "database" } },
     );
   }
@@ -51,13 +51,13 @@ export function assertNotRolledBack(
 ): void {
   if (state.sequence < header.sequence) {
     throw new RolledBackError(
-      "the database is older than the vault header: an older copy was put back, or acknowledged changes were lost; put the newer files back, or restore a backup",
+      "The database is older than the vault header: an older copy was put back, or acknowledged changes were lost. Put the newer files back, or restore a backup.",
       { details: { reason: "database", database: state.sequence, header: header.sequence } },
     );
   }
   if (state.witness > header.generation) {
     throw new RolledBackError(
-      "the vault header is older than the database: an older copy was put back; put the newer files back, or restore a backup",
+      "The vault header is older than the database: an older copy was put back. Put the newer files back, or restore a backup.",
       { details: { reason: "header", database: state.witness, header: header.generation } },
     );
   }
@@ -102,7 +102,7 @@ function addRecord(
     index.set(key, term);
   } catch (error) {
     throw new DamagedError(
-      "the database holds a record under a key that no version writes; restore a backup",
+      "The database holds a record under a key that no version writes. Restore a backup.",
       {
         cause: error,
         details: { part: "database", table },
@@ -176,7 +176,7 @@ export function opens(store: SealedStore, key: Uint8Array, value: Uint8Array): b
 
 function damagedTable(table: number, found: number, sets: ReadonlyMap<number, TableSum>): DamagedError {
   return new DamagedError(
-    "records of the vault's database were altered, lost or mixed with older ones; keep the directory as it is and restore a backup beside it",
+    "Records of the vault's database were altered, lost or mixed with older ones. Keep the directory as it is and restore a backup beside it.",
     { details: { part: "database", table, found, expected: sets.get(table)?.count ?? 0 } },
   );
 }

@@ -89,7 +89,7 @@ export class VaultDatabase implements RecordReader {
     }
     for (const [copy, condition] of options.copies.conditions.entries()) {
       if (condition === "good" || condition === "older") continue;
-      const message = `copy ${copy} of the vault header is ${condition}; the next change writes it anew`;
+      const message = `Copy ${copy} of the vault header is ${condition}. The next change writes it anew.`;
       options.report({ type: "damage", message });
     }
     return database;
@@ -180,7 +180,7 @@ export class VaultDatabase implements RecordReader {
 
   get #reader(): DatabaseSession {
     if (this.#session !== undefined) return this.#session;
-    throw new IoError("the database is closed after a failed write; try again, and it is opened anew");
+    throw new IoError("The database is closed after a failed write. Try again, and it is opened anew.");
   }
 
   /** Begins a session, once for all who ask at the same time. */
@@ -260,7 +260,7 @@ export class VaultDatabase implements RecordReader {
     const why = error instanceof Error ? error.message : String(error);
     this.#options.report({
       type: "warning",
-      message: `the change is durable, but the vault header could not be brought up to date (${why}); it is tried again with the next change and on close`,
+      message: `The change is durable, but the vault header could not be brought up to date (${why}). It is tried again with the next change and on close.`,
     });
   }
 
@@ -282,7 +282,7 @@ export class VaultDatabase implements RecordReader {
 
 function outcomeUnknown(cause: unknown): IoError {
   return new IoError(
-    "writing to the database failed, and it could not be opened anew; whether the change took effect shows when the vault opens again",
+    "Writing to the database failed, and it could not be opened anew. Whether the change took effect shows when the vault opens again.",
     { cause, details: { reason: "outcome-unknown" } },
   );
 }

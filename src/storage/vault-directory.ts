@@ -92,12 +92,12 @@ async function assertVacant(fs: FileSystem, target: string): Promise<void> {
   if (names.length === 0) return;
   if (HEADER_COPY_NAMES.some((name) => names.includes(name))) {
     throw new VaultExistsError(
-      "there is a vault in this directory already; open it, or choose another directory",
+      "There is a vault in this directory already. Open it, or choose another directory.",
     );
   }
   if (names.some(isVaultContent)) {
     throw new DamagedError(
-      "this directory holds what is left of a vault without its header; keep it, restore a backup elsewhere, and choose another directory",
+      "This directory holds what is left of a vault without its header. Keep it, restore a backup elsewhere, and choose another directory.",
       { details: { part: "header" } },
     );
   }
@@ -106,7 +106,7 @@ async function assertVacant(fs: FileSystem, target: string): Promise<void> {
 
 function notVacant(): InvalidArgumentError {
   return new InvalidArgumentError(
-    "the directory is not empty; choose an absent or empty directory for a new vault",
+    "The directory is not empty. Choose an absent or empty directory for a new vault.",
     {
       details: { reason: "not-empty" },
     },
@@ -121,7 +121,7 @@ async function renameOnto(fs: FileSystem, sibling: string, target: string): Prom
   } catch (error) {
     if (hasErrno(error, "ENOTEMPTY", "EEXIST")) {
       throw new VaultExistsError(
-        "somebody else made something in this directory meanwhile; look before you try again",
+        "Somebody else made something in this directory meanwhile. Look before you try again.",
         {
           cause: error,
         },

@@ -79,7 +79,7 @@ class Passphrase extends WayIn {
   async #derive(cost: Argon2Cost, salt: Uint8Array, { signal, warn }: WayInContext): Promise<Uint8Array> {
     if ((await argon2Implementation()) === "hash-wasm") {
       warn(
-        "the native Argon2 could not be loaded; the slower WebAssembly one is used. Reinstall the argon2 package",
+        "The native Argon2 could not be loaded: the slower WebAssembly one is used. Reinstall the argon2 package.",
       );
     }
     const password = this.#secret.bytes;

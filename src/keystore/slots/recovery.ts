@@ -28,7 +28,7 @@ class Recovery extends WayIn {
     if (this.#key.isWiped) throw usedTwice();
     if (this.#hint === undefined || equal(this.#hint, vaultHint(vaultId))) return;
     throw new InvalidArgumentError(
-      "the recovery code is of another vault; use the code that belongs to this one",
+      "The recovery code is of another vault. Use the code that belongs to this one.",
       {
         details: { reason: "other-vault" },
       },
@@ -43,7 +43,7 @@ class Recovery extends WayIn {
     if (this.#key.isWiped) throw usedTwice();
     if (this.#hint !== undefined) {
       throw new InvalidArgumentError(
-        "a recovery code is made for one vault and cannot be given to another; leave it out, and a new one is made",
+        "A recovery code is made for one vault and cannot be given to another. Leave it out, and a new one is made.",
       );
     }
     return { fields: { kind: "recovery" }, secret: copy(this.#key.bytes) };

@@ -65,7 +65,7 @@ export function wayInOf(unlocker: Unlocker, argument: string): WayIn {
 /** @throws InvalidArgumentError: an unlocker serves once. */
 export function usedTwice(): InvalidArgumentError {
   return new InvalidArgumentError(
-    "this unlocker was used before and its secret is wiped; make a new one for each call",
+    "This unlocker was used before and its secret is wiped. Make a new one for each call.",
     { details: { reason: "used-twice" } },
   );
 }
@@ -94,7 +94,7 @@ export async function openRoot(
         wipe(secret);
       }
     }
-    throw new WrongSecretError("the secret opens no slot of this vault; check it, or use another way in");
+    throw new WrongSecretError("The secret opens no slot of this vault. Check it, or use another way in.");
   } finally {
     wayIn.wipe();
   }
