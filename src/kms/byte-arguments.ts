@@ -39,7 +39,7 @@ export function plaintextArgument(name: string, value: unknown, limits: ByteLimi
   if (lengthBytes > limits.maxBytes) throw limits.tooLong(lengthBytes);
   if (typeof value !== "string") return copy(value);
   if (!isWellFormed(value)) {
-    throw new InvalidArgumentError(`${name}: the string has a lone surrogate; give bytes, or encode them`, {
+    throw new InvalidArgumentError(`${name}: the string has a lone surrogate. Give bytes, or encode them.`, {
       details: { reason: "ill-formed" },
     });
   }

@@ -87,7 +87,7 @@ export function assertAliasIsFree(keystore: Keystore, aliasName: string, records
   if (taken === undefined) return;
   const targetKeyId = formatKeyId(taken.keyId);
   throw new AlreadyExistsError(
-    `${aliasName} exists and points to key ${targetKeyId}; updateAlias points it elsewhere`,
+    `${aliasName} exists and points to key ${targetKeyId}. Use updateAlias to point it elsewhere.`,
     { details: { aliasName, targetKeyId } },
   );
 }

@@ -98,10 +98,10 @@ function incorrectKey(keyId: string, expected: Uint8Array, actual: Uint8Array): 
   const named = formatKeyId(expected);
   const subject = keyId.startsWith("alias/")
     ? `${keyId} now points to key ${named}`
-    : `key ${named} was named`;
+    : `Key ${named} was named`;
   const keyOfCiphertext = formatKeyId(actual);
   return new IncorrectKeyError(
-    `${subject}, but the ciphertext was made by key ${keyOfCiphertext}; leave keyId out to allow any key of this vault`,
+    `${subject}, but the ciphertext was made by key ${keyOfCiphertext}. Leave keyId out to allow any key of this vault.`,
     { details: { keyId: named, keyOfCiphertext } },
   );
 }

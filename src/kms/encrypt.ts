@@ -51,7 +51,7 @@ const PLAINTEXT_LIMITS: ByteLimits = {
   maxBytes: MAX_ENCRYPT_BYTES,
   tooLong: (lengthBytes) =>
     new LimitExceededError(
-      `plaintext: encrypt takes at most ${MAX_ENCRYPT_BYTES} bytes, got ${lengthBytes}; use encryptFile or encryptStream (on the command line: coffer file encrypt), which take any size`,
+      `plaintext: encrypt takes at most ${MAX_ENCRYPT_BYTES} bytes, got ${lengthBytes}. Use encryptFile or encryptStream (on the command line: coffer file encrypt), which take any size.`,
       { details: { limit: MAX_ENCRYPT_BYTES, lengthBytes } },
     ),
 };

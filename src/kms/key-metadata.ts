@@ -70,7 +70,7 @@ export function assertEncrypts(operation: string, key: KeyRecord): void {
   if (key.usage === ENCRYPT_DECRYPT) return;
   const keyId = formatKeyId(key.id);
   throw new InvalidKeyUsageError(
-    `key ${keyId} has the usage ${key.usage}, which is not valid for ${operation}; name a key for ${ENCRYPT_DECRYPT}`,
+    `Key ${keyId} has the usage ${key.usage}, which is not valid for ${operation}. Name a key for ${ENCRYPT_DECRYPT}.`,
     { details: { keyId, keyUsage: key.usage } },
   );
 }

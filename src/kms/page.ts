@@ -62,7 +62,7 @@ function parseMarker(marker: string, { prefix, keyBytes }: PageRequest): Uint8Ar
     prefix.every((byte, index) => key[index] === byte) &&
     Buffer.from(key).toString("base64url") === marker;
   if (isOurs) return key;
-  throw new InvalidArgumentError("marker: not one that this listing gave out; pass nextMarker as it was", {
+  throw new InvalidArgumentError("marker: not one that this listing gave out. Pass nextMarker as it was.", {
     details: { reason: "marker" },
   });
 }

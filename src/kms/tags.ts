@@ -42,7 +42,7 @@ export function assertTags(tags: readonly Tag[]): void {
     }
     if (!isWellFormed(tagValue)) throw illFormed("tagValue");
     if (seen.has(tagKey)) {
-      throw new InvalidArgumentError("tags: a tag key is given twice; give each once", {
+      throw new InvalidArgumentError("tags: a tag key is given twice. Give each once.", {
         details: { reason: "duplicate", tagKey },
       });
     }
@@ -60,7 +60,7 @@ export function assertTagKey(tagKey: string): void {
   if (!isWellFormed(tagKey)) throw illFormed("tagKey");
   if (tagKey.toLowerCase().startsWith(RESERVED_PREFIX)) {
     throw new InvalidArgumentError(
-      `tagKey: names that begin with ${RESERVED_PREFIX} are reserved; choose another name`,
+      `tagKey: names that begin with ${RESERVED_PREFIX} are reserved. Choose another name.`,
     );
   }
 }

@@ -61,7 +61,7 @@ function keyOf(keystore: Keystore, id: Uint8Array, records: RecordReader): KeyRe
 function assertSameKind(target: KeyRecord, present: KeyRecord | undefined): void {
   if (present === undefined || (present.spec === target.spec && present.usage === target.usage)) return;
   throw new InvalidKeyUsageError(
-    `key ${formatKeyId(target.id)} is a ${target.spec} key for ${target.usage}, the alias's present key a ${present.spec} key for ${present.usage}; an alias keeps to one kind: delete it and create it anew`,
+    `Key ${formatKeyId(target.id)} is a ${target.spec} key for ${target.usage}, the alias's present key a ${present.spec} key for ${present.usage}. An alias keeps to one kind: delete it and create it anew.`,
     { details: { keySpec: target.spec, keyUsage: target.usage } },
   );
 }

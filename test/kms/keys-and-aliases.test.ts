@@ -130,7 +130,7 @@ describe("describeKey", () => {
     await kms.createKey({ alias: "alias/Zeus/WorkKey" });
     await expect(kms.describeKey({ keyId: "alias/zeus/workey" })).rejects.toMatchObject({
       code: "COFFER_NOT_FOUND",
-      message: expect.stringContaining("did you mean alias/Zeus/WorkKey?") as string,
+      message: expect.stringContaining("id you mean alias/Zeus/WorkKey?") as string,
     });
   });
 });
