@@ -1,5 +1,6 @@
 /**
  * From a directory to an unlocked vault: lock, header, root key, database, in the order in which each is believed.
+ * Source: docs/format.md#open [F-106], [F-123].
  * @module
  */
 import { AccessDeniedError, isCofferError, VaultInUseError } from "./errors.ts";

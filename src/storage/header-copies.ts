@@ -1,7 +1,7 @@
 /**
  * The two copies of the vault header on disk: reading and choosing, replacing, healing.
  * They always carry the same bytes at rest. The larger generation of the good ones counts, and it alone.
- * Source: docs/format.md#vault-header, #open.
+ * Source: docs/format.md#directory [F-102…F-104], docs/format.md#open [F-120…F-122].
  * @module
  */
 import { join } from "node:path";

@@ -1,6 +1,6 @@
 /**
  * Replaces the vault header on disk, generation by generation, and knows what of it is durable.
- * Source: docs/format.md#commit.
+ * Source: docs/format.md#commit [F-110], [F-112], [F-113].
  * @module
  */
 import { encodeHeader, type HeaderSlot, type ParsedHeader, parseHeader } from "../formats/header.ts";

@@ -2,7 +2,7 @@
  * The database's files as they were before an open. LevelDB rewrites its directory merely by opening it, so they
  * get second names in `db-N.keep` first; a failed check puts them back, and the first commit drops them.
  * The folder is made and dropped under another name: under its own it is always whole.
- * Source: docs/format.md#open.
+ * Source: docs/format.md#open [F-129].
  * @module
  */
 import { join } from "node:path";

@@ -2,7 +2,7 @@
  * The check of the key tables at open: every record's HMAC is summed and compared with the sealed state record, so
  * that an altered, lost, added or exchanged record is seen before anything is believed. No value is opened, unless
  * a sum is wrong: then the mirrors may put it right.
- * Source: docs/format.md#set-sums, #open.
+ * Source: docs/format.md#set-sums, docs/format.md#open [F-124…F-127].
  * @module
  */
 import { compare, equal } from "../bytes.ts";

@@ -1,7 +1,7 @@
 /**
  * The database of an unlocked vault: changes are committed in groups, one at a time, and the header's sequence and
  * the database's witness keep each other from being rolled back.
- * Source: docs/format.md#commit, where every crash point is gone through.
+ * Source: docs/format.md#commit [F-110…F-116].
  * @module
  */
 import { IoError } from "../errors.ts";

@@ -1,7 +1,7 @@
 /**
  * The vault's directory: made beside its place and renamed onto it, so that it is a vault from its first moment or
  * not at all; and swept of what a crash has left.
- * Source: docs/format.md#directory.
+ * Source: docs/format.md#directory [F-100], [F-101], [F-105], [F-128].
  * @module
  */
 import { basename, dirname, join, resolve } from "node:path";
