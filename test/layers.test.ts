@@ -20,8 +20,8 @@ const LAYERS: Readonly<Record<string, number>> = {
   "vault-opening.ts": 8,
   "vault-options.ts": 8,
   "vault.ts": 8,
+  "index.ts": 8,
   adapters: 9,
-  "index.ts": 10,
 };
 
 /** Modules of Node that reach files, processes or the network, and who may. */

@@ -1,0 +1,68 @@
+/**
+ * `coffer init`: makes a vault.
+ * @module
+ */
+import { CofferError, createVault, describeVault } from "../../index.ts";
+import { type Command, GENERAL_OPTIONS, type Invocation } from "./command.ts";
+import { NEW_SECRET_OPTIONS, newPassphraseFrom } from "./secret-input.ts";
+
+export const initCommand: Command = {
+  name: "init",
+  summary: "make a vault in a new or empty directory",
+  synopsis: "DIR [--no-recovery-code] [--passphrase-file FILE]",
+  positionals: [{ name: "DIR", help: "the directory of the new vault" }],
+  options: {
+    "no-recovery-code": { help: "make no recovery code: then a forgotten passphrase loses everything" },
+    ...NEW_SECRET_OPTIONS,
+    ...GENERAL_OPTIONS,
+  },
+  notes: [
+    "The recovery code is shown once, on standard error (with --json in the JSON), and kept nowhere.",
+    "The vault has one key to begin with, alias/default.",
+  ],
+  run,
+};
+
+async function run({ args, output, signal }: Invocation): Promise<void> {
+  const directory = args.positional(0);
+  await assertNoVault(directory);
+  const unlock = await newPassphraseFrom(args, directory, signal);
+  const { vault, recoveryCode } = await createVault(directory, {
+    unlock,
+    recoveryCode: !args.has("no-recovery-code"),
+    signal,
+    onWarning: ({ message }) => output.warning(message),
+  });
+  const { id } = vault;
+  await vault.close();
+  if (recoveryCode !== undefined) output.note(recoveryLines(recoveryCode));
+  const value = { id, directory, ...(recoveryCode !== undefined && { recoveryCode }) };
+  await output.result(value, [`vault ${id} is ready in ${directory}`]);
+}
+
+/** Asked before the passphrase: nobody should think of one in vain. */
+async function assertNoVault(directory: string): Promise<void> {
+  const { exists } = await describeVault(directory);
+  if (exists) {
+    throw new CofferError(
+      "COFFER_VAULT_EXISTS",
+      `there is a vault in ${directory}; choose another directory`,
+    );
+  }
+}
+
+function recoveryLines(code: string): readonly string[] {
+  const middle = code.indexOf("-", code.length / 2);
+  return [
+    "",
+    "RECOVERY CODE, shown this once and kept nowhere:",
+    "",
+    `    ${code.slice(0, middle)}`,
+    `    ${code.slice(middle + 1)}`,
+    "",
+    "Write it down on paper now and keep it away from this machine.",
+    "It opens the vault when the passphrase is forgotten; whoever has it can open the vault too.",
+    "Case, spaces and hyphens do not matter when it is typed (--recovery-code-file FILE).",
+    "",
+  ];
+}

@@ -1,0 +1,113 @@
+/**
+ * Where secrets come from: a prompt, a file or standard input; never an argument, never the environment.
+ * Held as bytes and wiped; text that had to be decoded is the exception that JavaScript leaves.
+ * @module
+ */
+import { CofferError, normalizePassphrase, passphrase, recovery, type Unlocker } from "../../index.ts";
+import { type Arguments, type OptionSpec, UsageError } from "./arguments.ts";
+import { readInput } from "./input-file.ts";
+import { askSecrets } from "./terminal-prompt.ts";
+
+/** Far above any passphrase or code; more is a file given by mistake. */
+const MAX_SECRET_FILE_BYTES = 16_384;
+const LINE_FEED = 0x0a;
+const CARRIAGE_RETURN = 0x0d;
+
+const PASSPHRASE_FILE: OptionSpec = {
+  value: "FILE",
+  readsFile: true,
+  help: "take the passphrase from a file (- is standard input); one newline at its end is dropped",
+};
+
+/** Options of a command that makes a passphrase slot. */
+export const NEW_SECRET_OPTIONS: Readonly<Record<string, OptionSpec>> = {
+  "passphrase-file": PASSPHRASE_FILE,
+};
+
+/** Options of a command that opens a vault. */
+export const SECRET_OPTIONS: Readonly<Record<string, OptionSpec>> = {
+  "passphrase-file": PASSPHRASE_FILE,
+  "recovery-code-file": {
+    value: "FILE",
+    readsFile: true,
+    help: "take the recovery code from a file (- is standard input)",
+  },
+};
+
+/** Returns the way into an existing vault. It serves once. @throws UsageError, CofferError */
+export async function unlockerFrom(
+  args: Arguments,
+  directory: string,
+  signal: AbortSignal,
+): Promise<Unlocker> {
+  const passphraseFile = args.text("passphrase-file");
+  const codeFile = args.text("recovery-code-file");
+  if (passphraseFile !== undefined && codeFile !== undefined) {
+    throw new UsageError("give one of --passphrase-file and --recovery-code-file");
+  }
+  if (codeFile !== undefined) return useBytes(await readSecret(codeFile, signal), recovery);
+  if (passphraseFile !== undefined) return passphraseFromFile(passphraseFile, signal);
+  const [answer = ""] = await askSecrets([`Passphrase of ${directory} (not shown):`], signal);
+  return useBytes(normalizePassphrase(answer), passphrase);
+}
+
+/** Returns the first way into a new vault; on a terminal it is asked for twice. @throws UsageError, CofferError */
+export async function newPassphraseFrom(
+  args: Arguments,
+  directory: string,
+  signal: AbortSignal,
+): Promise<Unlocker> {
+  const file = args.text("passphrase-file");
+  if (file !== undefined) return passphraseFromFile(file, signal);
+  const questions = [`New passphrase for ${directory} (not shown):`, "The same passphrase again:"];
+  const [answer = "", repeated = ""] = await askSecrets(questions, signal);
+  if (answer !== repeated) {
+    throw new CofferError(
+      "COFFER_INVALID_ARGUMENT",
+      "the two passphrases differ; nothing was made, try again",
+    );
+  }
+  return useBytes(normalizePassphrase(answer), passphrase);
+}
+
+async function passphraseFromFile(path: string, signal: AbortSignal): Promise<Unlocker> {
+  const bytes = await readSecret(path, signal);
+  return useBytes(useBytes(bytes, normalizedOf), passphrase);
+}
+
+/** A byte order mark at the beginning, which some editors write, is no part of the passphrase. */
+function normalizedOf(bytes: Uint8Array): Uint8Array {
+  let text: string;
+  try {
+    text = new TextDecoder("utf-8", { fatal: true }).decode(withoutNewline(bytes));
+  } catch {
+    throw new CofferError(
+      "COFFER_INVALID_ARGUMENT",
+      "the passphrase file is not UTF-8 text; save it as UTF-8 and try again",
+    );
+  }
+  return normalizePassphrase(text);
+}
+
+async function readSecret(path: string, signal: AbortSignal): Promise<Uint8Array> {
+  const bytes = await readInput(path, MAX_SECRET_FILE_BYTES, signal);
+  if (bytes !== undefined) return bytes;
+  throw new CofferError(
+    "COFFER_LIMIT_EXCEEDED",
+    "the file is too long for a secret; was another file meant?",
+  );
+}
+
+function withoutNewline(bytes: Uint8Array): Uint8Array {
+  let end = bytes.length;
+  if (bytes[end - 1] === LINE_FEED) end -= bytes[end - 2] === CARRIAGE_RETURN ? 2 : 1;
+  return bytes.subarray(0, end);
+}
+
+function useBytes<Result>(bytes: Uint8Array, use: (bytes: Uint8Array) => Result): Result {
+  try {
+    return use(bytes);
+  } finally {
+    bytes.fill(0);
+  }
+}

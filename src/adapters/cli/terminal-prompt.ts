@@ -1,0 +1,87 @@
+/**
+ * Asks for a secret on the terminal itself, without showing it, also where the standard streams carry data.
+ * @module
+ */
+import { closeSync, openSync } from "node:fs";
+import { ReadStream, WriteStream } from "node:tty";
+import { CofferError } from "../../index.ts";
+import { UsageError } from "./arguments.ts";
+import { terminalText } from "./terminal-text.ts";
+
+/** The terminal that a process belongs to, whatever its streams are. */
+const TERMINAL =
+  process.platform === "win32" ? { read: "\\\\.\\CONIN$", write: "\\\\.\\CONOUT$" } : undefined;
+const DEVICE = "/dev/tty";
+
+interface Terminal {
+  readonly input: ReadStream;
+  readonly output: WriteStream;
+  readonly release: () => void;
+}
+
+/**
+ * Asks each question in turn and returns the answers.
+ * @throws UsageError where there is no terminal. @throws CofferError `COFFER_ABORTED` for Ctrl-C, Escape or Ctrl-D.
+ */
+export async function askSecrets(
+  questions: readonly string[],
+  signal: AbortSignal,
+): Promise<readonly string[]> {
+  const terminal = openTerminal();
+  try {
+    const answers: string[] = [];
+    for (const question of questions) answers.push(await ask(terminal, question, signal));
+    return answers;
+  } finally {
+    terminal.release();
+  }
+}
+
+async function ask({ input, output }: Terminal, question: string, signal: AbortSignal): Promise<string> {
+  const { isCancel, password } = await import("@clack/prompts");
+  const end = new AbortController();
+  const endPrompt = (): void => end.abort();
+  // Ctrl-D ends the reading, and the prompt would never answer. A finished prompt pauses its input as well.
+  const onPause = (): void => void setImmediate(endPrompt);
+  signal.addEventListener("abort", endPrompt, { once: true });
+  input.once("pause", onPause);
+  try {
+    const message = terminalText(question);
+    const answer = await password({ message, mask: "", input, output, signal: end.signal, withGuide: false });
+    if (!isCancel(answer)) return answer;
+    throw new CofferError("COFFER_ABORTED", "cancelled; nothing was changed");
+  } finally {
+    signal.removeEventListener("abort", endPrompt);
+    input.off("pause", onPause);
+  }
+}
+
+function openTerminal(): Terminal {
+  const { stdin, stderr } = process;
+  // Standard input that was read to its end as data gives nothing more.
+  if (stdin.isTTY && stderr.isTTY && !stdin.readableEnded && !stdin.destroyed) {
+    return { input: stdin, output: stderr, release: () => void stdin.pause() };
+  }
+  const opened: number[] = [];
+  try {
+    const read = openSync(TERMINAL?.read ?? DEVICE, "r");
+    opened.push(read);
+    const write = openSync(TERMINAL?.write ?? DEVICE, TERMINAL === undefined ? "w" : "r+");
+    opened.push(write);
+    const input = new ReadStream(read);
+    const output = new WriteStream(write);
+    return {
+      input,
+      output,
+      release: () => {
+        input.destroy();
+        output.destroy();
+      },
+    };
+  } catch {
+    for (const descriptor of opened) closeSync(descriptor);
+    throw new UsageError(
+      "there is no terminal to ask for the passphrase; give --passphrase-file FILE or --recovery-code-file FILE",
+    );
+  }
+}

@@ -1,0 +1,36 @@
+/**
+ * Opens the vault of a command for one piece of work.
+ * @module
+ */
+import { openVault, type Vault } from "../../index.ts";
+import type { OptionSpec } from "./arguments.ts";
+import { GENERAL_OPTIONS, type Invocation, VAULT_OPTION, vaultDirectory } from "./command.ts";
+import { SECRET_OPTIONS, unlockerFrom } from "./secret-input.ts";
+
+/** Options of every command that opens a vault. */
+export const SESSION_OPTIONS: Readonly<Record<string, OptionSpec>> = {
+  ...VAULT_OPTION,
+  ...SECRET_OPTIONS,
+  ...GENERAL_OPTIONS,
+};
+
+/** Opens the vault, does the work, and closes it, however the work ended. */
+export async function withVault<Result>(
+  { args, output, signal }: Invocation,
+  work: (vault: Vault) => Promise<Result>,
+): Promise<Result> {
+  const directory = vaultDirectory(args);
+  const unlock = await unlockerFrom(args, directory, signal);
+  const vault = await openVault(directory, {
+    unlock,
+    signal,
+    onWarning: ({ message }) => output.warning(message),
+  });
+  vault.on("warning", ({ message }) => output.warning(message));
+  vault.on("damage", ({ message }) => output.warning(message));
+  try {
+    return await work(vault);
+  } finally {
+    await vault.close();
+  }
+}
