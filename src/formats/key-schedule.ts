@@ -1,7 +1,7 @@
 /**
  * Every key that is derived, and every context that is sealed under one. A key is either a prk of `Expand` or the
  * key of one SEAL or HMAC use, never two.
- * Source: docs/format.md#key-schedule [F-30…F-38].
+ * Source: docs/format.md#key-schedule [F-30…F-38], #keys-of-a-file [F-220…F-224].
  * @module
  */
 import { assertBytes, concat, label, u32, u8, utf8 } from "../bytes.ts";
@@ -72,13 +72,23 @@ export function blobKey(material: Uint8Array, keyId: Uint8Array, version: number
  */
 export function slotKek(slotSecret: Uint8Array, vaultId: Uint8Array, slotId: Uint8Array): Uint8Array {
   assertBytes("vaultId", vaultId, ID_BYTES);
-  assertBytes("slotId", slotId, ID_BYTES);
-  const prk = hmac("sha512", label("coffer/slot-secret/v1"), slotSecret);
-  try {
-    return expand("sha512", prk, concat(label("coffer/slot-kek/v1"), vaultId, slotId), KEY_BYTES);
-  } finally {
-    wipe(prk);
-  }
+  return kekOf("coffer/slot-kek/v1", slotSecret, vaultId, slotId);
+}
+
+/** The key that seals a file's DEK in one slot of that file [F-222]. */
+export function fileSlotKek(slotSecret: Uint8Array, fileId: Uint8Array, slotId: Uint8Array): Uint8Array {
+  assertBytes("fileId", fileId, ID_BYTES);
+  return kekOf("coffer/file-slot-kek/v1", slotSecret, fileId, slotId);
+}
+
+/** Karea: HMAC-SHA-256 of a file's key areas [F-220]. */
+export function fileAreaKey(dek: Uint8Array, fileId: Uint8Array): Uint8Array {
+  return fromDek("coffer/file-area/v1", dek, fileId);
+}
+
+/** Kbody: the FLOE key of a file's body [F-221]. */
+export function fileBodyKey(dek: Uint8Array, fileId: Uint8Array): Uint8Array {
+  return fromDek("coffer/file-body/v1", dek, fileId);
 }
 
 /** Returns the four public bytes by which a blob or a recovery code names its vault. */
@@ -96,6 +106,17 @@ export function blobContext(headerBytes: Uint8Array, cec: Uint8Array): Uint8Arra
 export function slotContext(vaultId: Uint8Array, slotHeader: Uint8Array): Uint8Array {
   assertBytes("vaultId", vaultId, ID_BYTES);
   return concat(label("coffer/slot/v1"), vaultId, slotHeader);
+}
+
+/** Context of the seal of a slot in a file [F-223]. */
+export function fileSlotContext(fileId: Uint8Array, slotHeader: Uint8Array): Uint8Array {
+  assertBytes("fileId", fileId, ID_BYTES);
+  return concat(label("coffer/file-slot/v1"), fileId, slotHeader);
+}
+
+/** Associated data of a file's body: its head, and the canonical context whether it is stored or not [F-224]. */
+export function fileBodyAad(head: Uint8Array, cec: Uint8Array): Uint8Array {
+  return concat(label("coffer/file-body/v1"), digest("sha256", head), digest("sha256", cec));
 }
 
 /** Context of a record's seal: a value moved to another key or vault does not open. */
@@ -128,4 +149,20 @@ function fromRoot(name: string, root: Uint8Array, vaultId: Uint8Array, lengthByt
   assertBytes("root", root, KEY_BYTES);
   assertBytes("vaultId", vaultId, ID_BYTES);
   return expand("sha512", root, concat(label(name), vaultId), lengthBytes);
+}
+
+function fromDek(name: string, dek: Uint8Array, fileId: Uint8Array): Uint8Array {
+  assertBytes("dek", dek, KEY_BYTES);
+  assertBytes("fileId", fileId, ID_BYTES);
+  return expand("sha512", dek, concat(label(name), fileId), KEY_BYTES);
+}
+
+function kekOf(name: string, slotSecret: Uint8Array, ownerId: Uint8Array, slotId: Uint8Array): Uint8Array {
+  assertBytes("slotId", slotId, ID_BYTES);
+  const prk = hmac("sha512", label("coffer/slot-secret/v1"), slotSecret);
+  try {
+    return expand("sha512", prk, concat(label(name), ownerId, slotId), KEY_BYTES);
+  } finally {
+    wipe(prk);
+  }
 }
