@@ -104,9 +104,11 @@ function assertOptions(schema: GenericSchema, options: unknown): void {
   const result = safeParse(schema, options);
   if (result.success) return;
   const [issue] = result.issues;
-  const path = issue.path?.map((item) => String(item.key)).join(".");
-  if (issue.type === "strict_object" && path !== undefined && issue.expected === "never") {
+  // The schema's own sentence would show what was given instead: a passphrase, perhaps.
+  if (issue.path === undefined) throw new TypeError(`options: expected an object, got ${typeof options}`);
+  const path = issue.path.map((item) => String(item.key)).join(".");
+  if (issue.type === "strict_object" && issue.expected === "never") {
     throw new TypeError(`options.${path}: no such option`);
   }
-  throw new TypeError(`${path === undefined ? "options" : `options.${path}`}: ${issue.message}`);
+  throw new TypeError(`options.${path}: ${issue.message}`);
 }
