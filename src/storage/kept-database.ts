@@ -14,6 +14,8 @@ const KEPT = ".keep";
 const MAKING = ".keep-new";
 const DROPPING = ".keep-old";
 const FAILED = ".failed";
+/** Never opened: closing it would drop LevelDB's lock on it. */
+const LEVEL_LOCK = "LOCK";
 
 /** True for the names that this file gives to folders beside a database. */
 export function isKeptName(name: string): boolean {
@@ -60,11 +62,12 @@ export class KeptDatabase implements DatabaseGround {
     if (!this.#isKept) return;
     const fs = this.#fs;
     try {
-      await fs.rename(this.#database + KEPT, this.#database + DROPPING);
+      // Renamed already where only the flush failed the last time.
+      await fs.rename(this.#database + KEPT, this.#database + DROPPING).catch(ignoreAbsent);
       // Were this rename lost, the next open would put the old files back over a commit.
       await fs.syncDirectory(this.#directory);
     } catch (error) {
-      if (!hasErrno(error, "ENOENT")) throw ioError(error, "drop the kept database", this.#database);
+      throw ioError(error, "drop the kept database", this.#database);
     }
     this.#isKept = false;
     // What is left of it is swept at the next open.
@@ -90,6 +93,9 @@ export class KeptDatabase implements DatabaseGround {
     }
     await fs.mkdir(this.#database + MAKING, DIRECTORY_MODE);
     for (const name of names) {
+      // A killed process leaves a batch that can be read and is not durable. LevelDB would write it anew, but these
+      // are the files that count until the first commit.
+      if (name !== LEVEL_LOCK) await this.#flush(join(this.#database, name));
       await this.#linkOrCopy(join(this.#database, name), join(this.#database + MAKING, name));
     }
     await fs.syncDirectory(this.#database + MAKING);
@@ -105,12 +111,16 @@ export class KeptDatabase implements DatabaseGround {
     } catch (error) {
       if (!hasErrno(error, "EPERM", "ENOTSUP", "EOPNOTSUPP", "ENOSYS", "EMLINK", "EXDEV")) throw error;
       await fs.copyFile(from, to);
-      const handle = await fs.open(to, "update");
-      try {
-        await handle.sync();
-      } finally {
-        await handle.close();
-      }
+      await this.#flush(to);
+    }
+  }
+
+  async #flush(path: string): Promise<void> {
+    const handle = await this.#fs.open(path, "update");
+    try {
+      await handle.sync();
+    } finally {
+      await handle.close();
     }
   }
 
@@ -127,6 +137,8 @@ export class KeptDatabase implements DatabaseGround {
   }
 
   async #removeUnfinished(): Promise<void> {
+    // A folder is emptied only after its new name is durable: under the old one it would be taken for whole.
+    if (await this.#exists(this.#database + DROPPING)) await this.#fs.syncDirectory(this.#directory);
     for (const suffix of [MAKING, DROPPING, FAILED]) await this.#fs.removeTree(this.#database + suffix);
   }
 
@@ -138,4 +150,8 @@ export class KeptDatabase implements DatabaseGround {
       throw error;
     }
   }
+}
+
+function ignoreAbsent(error: unknown): void {
+  if (!hasErrno(error, "ENOENT")) throw error;
 }
