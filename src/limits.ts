@@ -29,6 +29,21 @@ export const MAX_TAGS = 50;
 export const MAX_TAG_KEY_LENGTH = 128;
 export const MAX_TAG_VALUE_LENGTH = 256;
 
+export const MS_PER_DAY = 86_400_000;
+
+/** Waiting time of a deletion, in days: AWS's least and default, Alibaba's most. */
+export const MIN_DELETION_DAYS = 7;
+export const DEFAULT_DELETION_DAYS = 30;
+export const MAX_DELETION_DAYS = 366;
+
+/** Rotation period, in days: AWS's. */
+export const MIN_ROTATION_DAYS = 90;
+export const DEFAULT_ROTATION_DAYS = 365;
+export const MAX_ROTATION_DAYS = 2560;
+
+/** Rotations of one CMK on demand: AWS's 25. */
+export const MAX_ON_DEMAND_ROTATIONS = 25;
+
 /** Keys and versions: what a 32-bit version and a database of this kind carry with room to spare. */
 export const MAX_PAGE = 1000;
 

@@ -12,9 +12,11 @@ import { redact, wipe } from "../secret.ts";
 import type { RecordReader, Transaction } from "../storage/transaction.ts";
 import type { VaultDatabase } from "../storage/vault-database.ts";
 import { nearestAliases } from "./alias-suggestion.ts";
+import { DueChanges } from "./due-changes.ts";
 import { BlobKeyCache } from "./key-cache.ts";
 import { type MaterialOwner, openMaterial } from "./key-material.ts";
 import { DEFAULT_ALIAS, formatKeyId, type KeyReference, parseKeyReference } from "./key-reference.ts";
+import { KeyUsage } from "./key-usage.ts";
 import { RecordCache } from "./record-cache.ts";
 import type { VaultKeys } from "./vault-keys.ts";
 
@@ -25,12 +27,17 @@ export class Keystore {
   readonly #cache = new BlobKeyCache();
   readonly #keyRecords = new RecordCache<KeyRecord>();
   readonly #aliasRecords = new RecordCache<AliasRecord>();
+  readonly #due: DueChanges;
+  /** When keys were last used. */
+  readonly usage: KeyUsage;
 
   /** Both are lent: the vault closes and wipes them. */
   constructor(database: VaultDatabase, keys: VaultKeys) {
     this.#database = database;
     this.keys = keys;
     database.observe((changedKeys) => this.#forgetRecords(changedKeys));
+    this.#due = new DueChanges(database, keys, (id) => this.#cache.forget(id));
+    this.usage = new KeyUsage(database, keys);
   }
 
   get vaultHint(): Uint8Array {
@@ -42,9 +49,14 @@ export class Keystore {
     return this.#database;
   }
 
-  /** The time as the database has it: never before its last change. */
-  nowMs(clockMs: number): number {
-    return Math.max(clockMs, this.#database.state.time);
+  /** True when deletions or rotations have fallen due, which {@link Keystore.settleDue} does. Costs next to nothing. */
+  get isDue(): boolean {
+    return this.#due.isDue;
+  }
+
+  /** Does what has fallen due. Never rejects: what fails is a warning, and tried again. */
+  settleDue(): Promise<void> {
+    return this.#due.settle();
   }
 
   /** Commits one change; see {@link VaultDatabase.change}. */
@@ -138,11 +150,6 @@ export class Keystore {
     return new NotFoundError(`${aliasName} does not exist in this vault. ${hint}`, {
       details: { aliasName, nearest },
     });
-  }
-
-  /** Forgets the cached keys of a CMK, after its material has gone. */
-  forgetKey(id: Uint8Array): void {
-    this.#cache.forget(id);
   }
 
   /** Wipes and forgets what is cached. */

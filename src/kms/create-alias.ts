@@ -25,6 +25,7 @@ export interface CreateAliasParameters extends CommonParameters {
 const request = requestOf({ aliasName: string(), targetKeyId: string() });
 
 export const createAlias: ChangingOperation<CreateAliasParameters, void> = {
+  name: "createAlias",
   accept(input) {
     const parameters = request(input);
     assertAliasName(parameters.aliasName);

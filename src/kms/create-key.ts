@@ -50,6 +50,7 @@ const request = requestOf({
 });
 
 export const createKey: ChangingOperation<CreateKeyParameters, CreateKeyResponse> = {
+  name: "createKey",
   accept(input) {
     const { description = "", alias, tags = [], dryRun } = request(input);
     assertDescription(description);

@@ -52,6 +52,7 @@ const request = requestOf({
 });
 
 export const decrypt: ReadingOperation<DecryptParameters, DecryptResponse> = {
+  name: "decrypt",
   accept(input) {
     const { keyId, ciphertextBlob, encryptionContext, dryRun } = request(input);
     const cec = contextArgument(encryptionContext);
@@ -66,6 +67,7 @@ export const decrypt: ReadingOperation<DecryptParameters, DecryptResponse> = {
       encryptionAlgorithm: SYMMETRIC_DEFAULT,
     };
   },
+  keysUsed: ({ keyId }) => [keyId],
 };
 
 /**

@@ -20,6 +20,7 @@ export interface DeleteAliasParameters extends CommonParameters {
 const request = requestOf({ aliasName: string() });
 
 export const deleteAlias: ChangingOperation<DeleteAliasParameters, void> = {
+  name: "deleteAlias",
   accept(input) {
     const parameters = request(input);
     assertAliasName(parameters.aliasName);

@@ -20,6 +20,7 @@ export interface DescribeKeyParameters extends CommonParameters {
 }
 
 export const describeKey: ReadingOperation<DescribeKeyParameters, DescribeKeyResponse> = {
+  name: "describeKey",
   accept: requestOf({ keyId: optionalText }),
   perform(keystore, { keyId }) {
     const key = keystore.resolve(keyId);

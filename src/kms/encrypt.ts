@@ -63,6 +63,7 @@ const request = requestOf({
 });
 
 export const encrypt: ReadingOperation<EncryptParameters, EncryptResponse> = {
+  name: "encrypt",
   accept(input) {
     const { keyId, plaintext, encryptionContext, dryRun } = request(input);
     const cec = contextArgument(encryptionContext);
@@ -78,6 +79,7 @@ export const encrypt: ReadingOperation<EncryptParameters, EncryptResponse> = {
       encryptionAlgorithm: SYMMETRIC_DEFAULT,
     };
   },
+  keysUsed: ({ keyId }) => [keyId],
 };
 
 /** Returns the canonical bytes of a context argument. @throws as `encodeContext` does. */

@@ -23,10 +23,12 @@ export const generateDataKeyWithoutPlaintext: ReadingOperation<
   GenerateDataKeyParameters,
   GenerateDataKeyWithoutPlaintextResponse
 > = {
+  name: "generateDataKeyWithoutPlaintext",
   accept: acceptDataKeyRequest,
   perform(keystore, parameters) {
     const { plaintext, ...answer } = makeDataKey("generateDataKeyWithoutPlaintext", keystore, parameters);
     wipe(plaintext);
     return answer;
   },
+  keysUsed: ({ keyId }) => [keyId],
 };

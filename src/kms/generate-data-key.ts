@@ -54,8 +54,10 @@ const request = requestOf({
 });
 
 export const generateDataKey: ReadingOperation<GenerateDataKeyParameters, GenerateDataKeyResponse> = {
+  name: "generateDataKey",
   accept: acceptDataKeyRequest,
   perform: (keystore, parameters) => makeDataKey("generateDataKey", keystore, parameters),
+  keysUsed: ({ keyId }) => [keyId],
 };
 
 /** Checks a request for a data key. @throws InvalidArgumentError unless it says the length exactly once. */

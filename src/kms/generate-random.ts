@@ -22,6 +22,7 @@ export interface GenerateRandomParameters extends CommonParameters {
 }
 
 export const generateRandom: ReadingOperation<GenerateRandomParameters, GenerateRandomResponse> = {
+  name: "generateRandom",
   accept: requestOf({ numberOfBytes: integerFrom(1, MAX_DATA_KEY_BYTES) }),
   perform: (_keystore, { numberOfBytes }) => ({ plaintext: randomFor(numberOfBytes) }),
 };

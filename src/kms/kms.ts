@@ -35,6 +35,60 @@ import type {
   InEarnest,
   Operation,
 } from "./operation.ts";
+import { updateKeyDescription, type UpdateKeyDescriptionRequest } from "./update-key-description.ts";
+import { enableKey, type EnableKeyRequest } from "./enable-key.ts";
+import { disableKey, type DisableKeyRequest } from "./disable-key.ts";
+import {
+  scheduleKeyDeletion,
+  type ScheduleKeyDeletionRequest,
+  type ScheduleKeyDeletionResponse,
+} from "./schedule-key-deletion.ts";
+import {
+  cancelKeyDeletion,
+  type CancelKeyDeletionRequest,
+  type CancelKeyDeletionResponse,
+} from "./cancel-key-deletion.ts";
+import { setDeletionProtection, type SetDeletionProtectionRequest } from "./set-deletion-protection.ts";
+import { tagResource, type TagResourceRequest } from "./tag-resource.ts";
+import { untagResource, type UntagResourceRequest } from "./untag-resource.ts";
+import {
+  listResourceTags,
+  type ListResourceTagsRequest,
+  type ListResourceTagsResponse,
+} from "./list-resource-tags.ts";
+import { reEncrypt, type ReEncryptRequest, type ReEncryptResponse } from "./re-encrypt.ts";
+import {
+  encryptDataKey,
+  type EncryptDataKeyRequest,
+  type EncryptDataKeyResponse,
+} from "./encrypt-data-key.ts";
+import {
+  decryptDataKey,
+  type DecryptDataKeyRequest,
+  type DecryptDataKeyResponse,
+} from "./decrypt-data-key.ts";
+import {
+  rotateKeyOnDemand,
+  type RotateKeyOnDemandRequest,
+  type RotateKeyOnDemandResponse,
+} from "./rotate-key-on-demand.ts";
+import { enableKeyRotation, type EnableKeyRotationRequest } from "./enable-key-rotation.ts";
+import { disableKeyRotation, type DisableKeyRotationRequest } from "./disable-key-rotation.ts";
+import {
+  getKeyRotationStatus,
+  type GetKeyRotationStatusRequest,
+  type GetKeyRotationStatusResponse,
+} from "./get-key-rotation-status.ts";
+import {
+  listKeyRotations,
+  type ListKeyRotationsRequest,
+  type ListKeyRotationsResponse,
+} from "./list-key-rotations.ts";
+import {
+  getKeyLastUsage,
+  type GetKeyLastUsageRequest,
+  type GetKeyLastUsageResponse,
+} from "./get-key-last-usage.ts";
 import { updateAlias, type UpdateAliasRequest } from "./update-alias.ts";
 
 /** Ends the plan of a dry run, so that nothing of it is kept. */
@@ -193,6 +247,202 @@ export class Kms {
     return this.#perform(generateRandom, request);
   }
 
+  /**
+   * Replaces a key's description; the last one counts.
+   * @throws CofferError `COFFER_NOT_FOUND`; `COFFER_INVALID_KEY_STATE` for a key pending deletion;
+   *   `COFFER_LIMIT_EXCEEDED` above 8,192 bytes; `COFFER_INVALID_ARGUMENT` for an alias.
+   */
+  updateKeyDescription(request: DryRun<UpdateKeyDescriptionRequest>): Promise<DryRunResponse>;
+  updateKeyDescription(request: InEarnest<UpdateKeyDescriptionRequest>): Promise<void>;
+  updateKeyDescription(request: UpdateKeyDescriptionRequest): Promise<DryRunResponse | void> {
+    return this.#perform(updateKeyDescription, request);
+  }
+
+  /**
+   * Enables a disabled key. Does nothing to an enabled one.
+   * @throws CofferError `COFFER_NOT_FOUND`; `COFFER_INVALID_KEY_STATE` for a key pending deletion or import;
+   *   `COFFER_INVALID_ARGUMENT` for an alias.
+   */
+  enableKey(request: DryRun<EnableKeyRequest>): Promise<DryRunResponse>;
+  enableKey(request: InEarnest<EnableKeyRequest>): Promise<void>;
+  enableKey(request: EnableKeyRequest): Promise<DryRunResponse | void> {
+    return this.#perform(enableKey, request);
+  }
+
+  /**
+   * Disables a key: it encrypts and decrypts nothing until it is enabled again.
+   * @throws CofferError as enableKey does.
+   */
+  disableKey(request: DryRun<DisableKeyRequest>): Promise<DryRunResponse>;
+  disableKey(request: InEarnest<DisableKeyRequest>): Promise<void>;
+  disableKey(request: DisableKeyRequest): Promise<DryRunResponse | void> {
+    return this.#perform(disableKey, request);
+  }
+
+  /**
+   * Blocks a key at once and deletes it, with its aliases and tags, after 7 to 366 days. What it encrypted is lost
+   * then; until then the deletion can be cancelled.
+   * @throws CofferError `COFFER_NOT_FOUND`; `COFFER_INVALID_KEY_STATE` when it is pending already, or, reason
+   *   `deletion-protection`, protected; `COFFER_INVALID_ARGUMENT` for an alias or another number of days.
+   */
+  scheduleKeyDeletion(request: DryRun<ScheduleKeyDeletionRequest>): Promise<DryRunResponse>;
+  scheduleKeyDeletion(request: InEarnest<ScheduleKeyDeletionRequest>): Promise<ScheduleKeyDeletionResponse>;
+  scheduleKeyDeletion(
+    request: ScheduleKeyDeletionRequest,
+  ): Promise<ScheduleKeyDeletionResponse | DryRunResponse> {
+    return this.#perform(scheduleKeyDeletion, request);
+  }
+
+  /**
+   * Keeps a key that is pending deletion; it is disabled afterwards.
+   * @throws CofferError `COFFER_NOT_FOUND`; `COFFER_INVALID_KEY_STATE` when it is not pending deletion;
+   *   `COFFER_INVALID_ARGUMENT` for an alias.
+   */
+  cancelKeyDeletion(request: DryRun<CancelKeyDeletionRequest>): Promise<DryRunResponse>;
+  cancelKeyDeletion(request: InEarnest<CancelKeyDeletionRequest>): Promise<CancelKeyDeletionResponse>;
+  cancelKeyDeletion(request: CancelKeyDeletionRequest): Promise<CancelKeyDeletionResponse | DryRunResponse> {
+    return this.#perform(cancelKeyDeletion, request);
+  }
+
+  /**
+   * Protects a key from scheduleKeyDeletion, or no longer.
+   * @throws CofferError `COFFER_NOT_FOUND`; `COFFER_INVALID_KEY_STATE` for a key pending deletion;
+   *   `COFFER_INVALID_ARGUMENT` for an alias.
+   */
+  setDeletionProtection(request: DryRun<SetDeletionProtectionRequest>): Promise<DryRunResponse>;
+  setDeletionProtection(request: InEarnest<SetDeletionProtectionRequest>): Promise<void>;
+  setDeletionProtection(request: SetDeletionProtectionRequest): Promise<DryRunResponse | void> {
+    return this.#perform(setDeletionProtection, request);
+  }
+
+  /**
+   * Adds tags to a key, or gives present ones another value.
+   * @throws CofferError `COFFER_NOT_FOUND`; `COFFER_INVALID_KEY_STATE` for a key pending deletion;
+   *   `COFFER_LIMIT_EXCEEDED` above 50 tags; `COFFER_INVALID_ARGUMENT`.
+   */
+  tagResource(request: DryRun<TagResourceRequest>): Promise<DryRunResponse>;
+  tagResource(request: InEarnest<TagResourceRequest>): Promise<void>;
+  tagResource(request: TagResourceRequest): Promise<DryRunResponse | void> {
+    return this.#perform(tagResource, request);
+  }
+
+  /**
+   * Removes tags from a key; names that it does not have are passed over.
+   * @throws CofferError as tagResource does.
+   */
+  untagResource(request: DryRun<UntagResourceRequest>): Promise<DryRunResponse>;
+  untagResource(request: InEarnest<UntagResourceRequest>): Promise<void>;
+  untagResource(request: UntagResourceRequest): Promise<DryRunResponse | void> {
+    return this.#perform(untagResource, request);
+  }
+
+  /**
+   * Lists a key's tags, page by page.
+   * @throws CofferError `COFFER_NOT_FOUND`; `COFFER_INVALID_ARGUMENT`.
+   */
+  listResourceTags(request: DryRun<ListResourceTagsRequest>): Promise<DryRunResponse>;
+  listResourceTags(request: InEarnest<ListResourceTagsRequest>): Promise<ListResourceTagsResponse>;
+  listResourceTags(request: ListResourceTagsRequest): Promise<ListResourceTagsResponse | DryRunResponse> {
+    return this.#perform(listResourceTags, request);
+  }
+
+  /**
+   * Seals the content of a blob anew, under another key, version or context. Its plaintext leaves nothing behind.
+   * @throws CofferError as decrypt and encrypt do.
+   */
+  reEncrypt(request: DryRun<ReEncryptRequest>): Promise<DryRunResponse>;
+  reEncrypt(request: InEarnest<ReEncryptRequest>): Promise<ReEncryptResponse>;
+  reEncrypt(request: ReEncryptRequest): Promise<ReEncryptResponse | DryRunResponse> {
+    return this.#perform(reEncrypt, request);
+  }
+
+  /**
+   * Encrypts a data key that the caller made, checked against its SHA-256.
+   * @throws CofferError as encrypt does; `COFFER_INVALID_ARGUMENT` reason `digest` when the two do not fit.
+   */
+  encryptDataKey(request: DryRun<EncryptDataKeyRequest>): Promise<DryRunResponse>;
+  encryptDataKey(request: InEarnest<EncryptDataKeyRequest>): Promise<EncryptDataKeyResponse>;
+  encryptDataKey(request: EncryptDataKeyRequest): Promise<EncryptDataKeyResponse | DryRunResponse> {
+    return this.#perform(encryptDataKey, request);
+  }
+
+  /**
+   * Decrypts a data key and returns it with its SHA-256.
+   * @throws CofferError as decrypt does.
+   */
+  decryptDataKey(request: DryRun<DecryptDataKeyRequest>): Promise<DryRunResponse>;
+  decryptDataKey(request: InEarnest<DecryptDataKeyRequest>): Promise<DecryptDataKeyResponse>;
+  decryptDataKey(request: DecryptDataKeyRequest): Promise<DecryptDataKeyResponse | DryRunResponse> {
+    return this.#perform(decryptDataKey, request);
+  }
+
+  /**
+   * Gives a key fresh material now. What was encrypted before still decrypts.
+   * @throws CofferError `COFFER_NOT_FOUND`; `COFFER_KEY_DISABLED`; `COFFER_INVALID_KEY_STATE`; `COFFER_LIMIT_EXCEEDED`
+   *   after 25 times; `COFFER_INVALID_KEY_USAGE` for material that this vault did not make.
+   */
+  rotateKeyOnDemand(request: DryRun<RotateKeyOnDemandRequest>): Promise<DryRunResponse>;
+  rotateKeyOnDemand(request: InEarnest<RotateKeyOnDemandRequest>): Promise<RotateKeyOnDemandResponse>;
+  rotateKeyOnDemand(request: RotateKeyOnDemandRequest): Promise<RotateKeyOnDemandResponse | DryRunResponse> {
+    return this.#perform(rotateKeyOnDemand, request);
+  }
+
+  /**
+   * Gives a key fresh material every 90 to 2,560 days from now on.
+   * @throws CofferError `COFFER_NOT_FOUND`; `COFFER_KEY_DISABLED`; `COFFER_INVALID_KEY_STATE`;
+   *   `COFFER_INVALID_KEY_USAGE` for material that this vault did not make; `COFFER_INVALID_ARGUMENT`.
+   */
+  enableKeyRotation(request: DryRun<EnableKeyRotationRequest>): Promise<DryRunResponse>;
+  enableKeyRotation(request: InEarnest<EnableKeyRotationRequest>): Promise<void>;
+  enableKeyRotation(request: EnableKeyRotationRequest): Promise<DryRunResponse | void> {
+    return this.#perform(enableKeyRotation, request);
+  }
+
+  /**
+   * Ends automatic rotation.
+   * @throws CofferError as enableKeyRotation does.
+   */
+  disableKeyRotation(request: DryRun<DisableKeyRotationRequest>): Promise<DryRunResponse>;
+  disableKeyRotation(request: InEarnest<DisableKeyRotationRequest>): Promise<void>;
+  disableKeyRotation(request: DisableKeyRotationRequest): Promise<DryRunResponse | void> {
+    return this.#perform(disableKeyRotation, request);
+  }
+
+  /**
+   * Tells whether a key rotates, and when next.
+   * @throws CofferError `COFFER_NOT_FOUND`; `COFFER_INVALID_KEY_STATE` for a key pending import;
+   *   `COFFER_INVALID_KEY_USAGE`; `COFFER_INVALID_ARGUMENT`.
+   */
+  getKeyRotationStatus(request: DryRun<GetKeyRotationStatusRequest>): Promise<DryRunResponse>;
+  getKeyRotationStatus(
+    request: InEarnest<GetKeyRotationStatusRequest>,
+  ): Promise<GetKeyRotationStatusResponse>;
+  getKeyRotationStatus(
+    request: GetKeyRotationStatusRequest,
+  ): Promise<GetKeyRotationStatusResponse | DryRunResponse> {
+    return this.#perform(getKeyRotationStatus, request);
+  }
+
+  /**
+   * Lists the versions of a key's material, page by page.
+   * @throws CofferError `COFFER_NOT_FOUND`; `COFFER_INVALID_ARGUMENT`.
+   */
+  listKeyRotations(request: DryRun<ListKeyRotationsRequest>): Promise<DryRunResponse>;
+  listKeyRotations(request: InEarnest<ListKeyRotationsRequest>): Promise<ListKeyRotationsResponse>;
+  listKeyRotations(request: ListKeyRotationsRequest): Promise<ListKeyRotationsResponse | DryRunResponse> {
+    return this.#perform(listKeyRotations, request);
+  }
+
+  /**
+   * Tells when a key last encrypted or decrypted. Dry runs do not count.
+   * @throws CofferError `COFFER_NOT_FOUND`; `COFFER_INVALID_ARGUMENT`.
+   */
+  getKeyLastUsage(request: DryRun<GetKeyLastUsageRequest>): Promise<DryRunResponse>;
+  getKeyLastUsage(request: InEarnest<GetKeyLastUsageRequest>): Promise<GetKeyLastUsageResponse>;
+  getKeyLastUsage(request: GetKeyLastUsageRequest): Promise<GetKeyLastUsageResponse | DryRunResponse> {
+    return this.#perform(getKeyLastUsage, request);
+  }
+
   static {
     redact(this, "[Kms]");
   }
@@ -203,16 +453,29 @@ export class Kms {
   ): Promise<Response | DryRunResponse> {
     const parameters = operation.accept(request);
     try {
-      await this.#host.ready();
+      await this.#enter();
       if ("plan" in operation) return await this.#change(operation, parameters);
       const keystore = this.#host.keystore();
-      const response = operation.perform(keystore, parameters, keystore.nowMs(this.#host.clock()));
-      if (parameters.dryRun !== true) return response;
+      const response = operation.perform(keystore, parameters);
+      if (parameters.dryRun !== true) {
+        if (operation.keysUsed !== undefined)
+          keystore.usage.note(operation.keysUsed(response), operation.name);
+        return response;
+      }
       wipeAnswer(response);
       return { dryRun: true };
     } finally {
       wipe(...(operation.secretsOf?.(parameters) ?? []));
     }
+  }
+
+  /** What is due happens first, so that every call finds the keys as the time has them. */
+  async #enter(): Promise<void> {
+    await this.#host.ready();
+    const keystore = this.#host.keystore();
+    if (!keystore.isDue) return;
+    await keystore.settleDue();
+    await this.#host.ready();
   }
 
   async #change<Parameters extends CommonParameters, Response>(

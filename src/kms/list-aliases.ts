@@ -46,6 +46,7 @@ export interface ListAliasesParameters extends CommonParameters {
 }
 
 export const listAliases: ReadingOperation<ListAliasesParameters, ListAliasesResponse> = {
+  name: "listAliases",
   accept: requestOf({
     keyId: optionalText,
     limit: optional(integerFrom(1, MAX_LIMIT)),

@@ -36,6 +36,7 @@ export interface ListKeysParameters extends CommonParameters {
 }
 
 export const listKeys: ReadingOperation<ListKeysParameters, ListKeysResponse> = {
+  name: "listKeys",
   accept: requestOf({ limit: optional(integerFrom(1, MAX_PAGE)), marker: optionalText }),
   perform({ records }, { limit = DEFAULT_LIMIT, marker }) {
     const prefix = Uint8Array.of(TABLES.keys);

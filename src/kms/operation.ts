@@ -28,6 +28,8 @@ export interface CommonParameters {
 }
 
 interface Accepts<Parameters extends CommonParameters> {
+  /** As `vault.kms` has it. */
+  readonly name: string;
   /**
    * Checks a request and copies what it holds, reading each member once: from then on the caller may change it.
    * @throws TypeError for a wrong type or an unknown member; a `CofferError` for a value that cannot be accepted.
@@ -39,7 +41,9 @@ interface Accepts<Parameters extends CommonParameters> {
 
 /** An operation that changes nothing. What it reads is one durable state, from end to end. */
 export interface ReadingOperation<Parameters extends CommonParameters, Response> extends Accepts<Parameters> {
-  readonly perform: (keystore: Keystore, parameters: Parameters, nowMs: number) => Response;
+  readonly perform: (keystore: Keystore, parameters: Parameters) => Response;
+  /** Ids of the keys whose material was used, for getKeyLastUsage. */
+  readonly keysUsed?: (response: Response) => readonly string[];
 }
 
 /** An operation that changes records, in one batch. It reads through the transaction, and sees one state. */

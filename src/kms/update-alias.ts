@@ -29,6 +29,7 @@ export interface UpdateAliasParameters extends CommonParameters {
 const request = requestOf({ aliasName: string(), targetKeyId: string() });
 
 export const updateAlias: ChangingOperation<UpdateAliasParameters, void> = {
+  name: "updateAlias",
   accept(input) {
     const parameters = request(input);
     assertAliasName(parameters.aliasName);

@@ -19,7 +19,7 @@ import { wipe } from "../secret.ts";
 import { assertNotRolledBack, checkKeyTables, readState } from "./key-tables.ts";
 import { salvageKeyTables, UNKNOWN_STATE } from "./salvage.ts";
 import type { IndexRange, RecordIndex } from "./record-index.ts";
-import { type SealedChange, setsAfter } from "./sealed-change.ts";
+import { isSummed, type SealedChange, setsAfter } from "./sealed-change.ts";
 import { SealedStore } from "./sealed-store.ts";
 import type { Store, StoreOperation } from "./store.ts";
 import type { RecordReader } from "./transaction.ts";
@@ -127,9 +127,9 @@ export class DatabaseSession implements RecordReader {
   }
 
   get<T extends RecordTable>(table: T, key: Uint8Array): TableRecords[T] | undefined {
-    const expected = this.#index.get(key);
-    if (expected === undefined) return undefined;
-    const cbor = this.store.open(key, this.#storedBytes(key, expected));
+    const stored = this.#stored(key);
+    if (stored === undefined) return undefined;
+    const cbor = this.store.open(key, stored);
     try {
       const record = decodeRecord(table, cbor);
       assertOwnKey(this.#keys.name, table, key, record);
@@ -147,6 +147,7 @@ export class DatabaseSession implements RecordReader {
   /** Takes over what a durable batch has made true. */
   adopt(state: StateRecord, changes: readonly SealedChange[]): void {
     for (const { key, value } of changes) {
+      if (!isSummed(key)) continue;
       if (value === undefined) this.#index.delete(key);
       else this.#index.set(key, setHmac(this.#keys.set, key, value));
     }
@@ -158,6 +159,13 @@ export class DatabaseSession implements RecordReader {
   end(): void {
     this.#index.clear();
     this.store.forget();
+  }
+
+  /** What no sum covers is taken as it lies: its seal alone vouches for it. */
+  #stored(key: Uint8Array): Uint8Array | undefined {
+    if (!isSummed(key)) return this.store.inner.get(key);
+    const expected = this.#index.get(key);
+    return expected && this.#storedBytes(key, expected);
   }
 
   /** A known record is taken from its mirror when its own bytes are gone or altered. */

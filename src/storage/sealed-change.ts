@@ -10,6 +10,14 @@ import type { SealedStore } from "./sealed-store.ts";
 import type { StoreOperation } from "./store.ts";
 import type { ChangeSet } from "./transaction.ts";
 
+/** First table that no sum covers: audit pages and usage. */
+const PAST_SUMMED_TABLES = 0x30;
+
+/** True for a record that counts into its table's sum. */
+export function isSummed(key: Uint8Array): boolean {
+  return (key[0] as number) < PAST_SUMMED_TABLES;
+}
+
 /** A record as it will be stored, or its removal. */
 export interface SealedChange {
   readonly key: Uint8Array;
@@ -43,6 +51,7 @@ export function setsAfter(
 ): Map<number, TableSum> {
   const after = new Map([...sets].map(([table, { count, sum }]) => [table, { count, sum: sum.slice() }]));
   for (const { key, value } of changes) {
+    if (!isSummed(key)) continue;
     const table = key[0] as number;
     const set = after.get(table) ?? { count: 0, sum: new Uint8Array(SET_SUM_BYTES) };
     const old = before(key);

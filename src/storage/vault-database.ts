@@ -11,15 +11,21 @@ import { encodeRecord, type StateRecord, TABLES } from "../formats/records/table
 import type { RecordTable, TableRecords } from "../formats/records/tables.ts";
 import { MAX_COMMIT_BYTES, MAX_COMMIT_CHANGES } from "../limits.ts";
 import { wipe } from "../secret.ts";
+import { type BelievedTime, believedTime } from "./believed-time.ts";
 import { CommitQueue, type QueuedChange } from "./commit-queue.ts";
 import { DatabaseSession, type StorageEvent } from "./database-session.ts";
 import type { FileSystem } from "./file-system.ts";
 import type { HeaderCopies } from "./header-copies.ts";
 import { HeaderWriter } from "./header-writer.ts";
 import type { IndexRange } from "./record-index.ts";
+import { removeTraces, TRACE_BYTES, type Traces } from "./remove-traces.ts";
 import type { ReopenableStore } from "./reopenable-store.ts";
 import { operationsOf, sealChanges, type SealedChange } from "./sealed-change.ts";
 import { ChangeSet, type RecordReader, type Transaction } from "./transaction.ts";
+import { databaseDirectory } from "./vault-directory.ts";
+
+/** How far a clock may be behind the last change without a word. */
+const CLOCK_TOLERANCE_MS = 3_600_000;
 
 /** The keys of header and database, each of one use. */
 export interface DatabaseKeys {
@@ -65,6 +71,9 @@ export class VaultDatabase implements RecordReader {
   #session: DatabaseSession | undefined;
   #loading: Promise<DatabaseSession> | undefined;
   readonly #headers: HeaderWriter;
+  /** A leap that an earlier session noted. */
+  #earlierLeap: number | undefined;
+  #hasWarnedOfClock = false;
 
   private constructor(options: VaultDatabaseOptions) {
     const { header, database, set, name } = options.keys;
@@ -82,7 +91,8 @@ export class VaultDatabase implements RecordReader {
   static async open(options: VaultDatabaseOptions): Promise<VaultDatabase> {
     const database = new VaultDatabase(options);
     try {
-      await database.#load(options.engine.current === undefined);
+      const { state } = await database.#load(options.engine.current === undefined);
+      database.#earlierLeap = state.leap;
     } catch (error) {
       database.#wipe();
       throw error;
@@ -103,6 +113,15 @@ export class VaultDatabase implements RecordReader {
     return this.#reader.state;
   }
 
+  /** The time at this moment as far as the clock is believed; warns once of a clock that is not. */
+  time(): BelievedTime {
+    const { clock, isSalvage } = this.#options;
+    if (isSalvage === true) return { clockMs: clock(), nowMs: clock(), isBelieved: false, leap: undefined };
+    const time = believedTime(clock(), this.state, this.#earlierLeap);
+    if (!time.isBelieved) this.#warnOfClock(time);
+    return time;
+  }
+
   count(table: RecordTable): number {
     return this.#reader.count(table);
   }
@@ -113,6 +132,23 @@ export class VaultDatabase implements RecordReader {
 
   get<T extends RecordTable>(table: T, key: Uint8Array): TableRecords[T] | undefined {
     return this.#reader.get(table, key);
+  }
+
+  /** The first bytes of a record's stored value, by which {@link VaultDatabase.removeTraces} finds it again. */
+  traceOf(key: Uint8Array): Uint8Array | undefined {
+    return this.#reader.store.inner.get(key)?.slice(0, TRACE_BYTES);
+  }
+
+  /** Rewrites the files until what was removed is gone from them. @returns whether it is. @throws IoError. */
+  removeTraces(traces: Traces): Promise<boolean> {
+    const { fs, directory } = this.#options;
+    const database = databaseDirectory(directory, this.header.database);
+    return removeTraces(this.#reader.store.inner, fs, database, traces);
+  }
+
+  /** Tells the vault's user. */
+  report(event: StorageEvent): void {
+    this.#options.report(event);
   }
 
   /** Observers do not throw, and stay until this object is dropped. */
@@ -202,23 +238,24 @@ export class VaultDatabase implements RecordReader {
 
   async #commitGroup(next: () => QueuedChange<ChangeSet> | undefined): Promise<void> {
     const session = this.#session ?? (await this.#load(true));
-    const nowMs = Math.max(this.#options.clock(), session.state.time);
+    const { nowMs, leap } = this.time();
     const group = new ChangeSet(session, nowMs);
     for (let taken = 0; taken < MAX_COMMIT_CHANGES && group.lengthBytes < MAX_COMMIT_BYTES; taken++) {
       const change = next();
       if (change === undefined) break;
       change.run(group);
     }
-    if (group.isEmpty) return;
+    const { sequence, leap: notedLeap, ...kept } = session.state;
+    if (group.isEmpty && leap === notedLeap) return;
     await this.#options.beforeCommit();
     const witness = await this.#headers.settle();
     const changes = sealChanges(group, session.store);
-    const { sequence } = session.state;
     const state: StateRecord = {
-      ...session.state,
+      ...kept,
       sequence: sequence + 1,
       witness,
       time: nowMs,
+      ...(leap !== undefined && { leap }),
       sets: session.setsAfter(changes),
     };
     const header = await this.#headers.prepare({ sequence: state.sequence });
@@ -254,6 +291,25 @@ export class VaultDatabase implements RecordReader {
       await this.#headers.discard();
       throw error;
     }
+  }
+
+  #warnOfClock({ clockMs, leap }: BelievedTime): void {
+    const { time } = this.state;
+    // A clock that is corrected by a little is no news.
+    if (this.#hasWarnedOfClock || (leap === undefined && time - clockMs < CLOCK_TOLERANCE_MS)) return;
+    this.#hasWarnedOfClock = true;
+    const last = new Date(time).toISOString();
+    const [seen, until] =
+      leap === undefined
+        ? ["before", "until it has passed that"]
+        : [
+            "more than 400 days after",
+            "unless it is still so when the vault is opened again a day later or more",
+          ];
+    this.#options.report({
+      type: "warning",
+      message: `The clock is ${seen} the vault's last change (${last}). No key is deleted or rotated ${until}. Check the clock.`,
+    });
   }
 
   #warnOfHeader(error: unknown): void {
