@@ -39,7 +39,7 @@ const DOORS: Readonly<Record<string, readonly string[]>> = {
 /** The algorithms and formats take everything as arguments: no clock, no I/O. A worker thread carries the fallback of Argon2id. */
 const PURE: Readonly<Record<string, readonly string[]>> = {
   crypto: ["node:crypto", "node:worker_threads"],
-  formats: ["node:crypto"],
+  formats: ["node:crypto", "node:buffer"],
 };
 
 /** Static and dynamic imports, and the files that `new URL` names for a worker: those have their built name. */

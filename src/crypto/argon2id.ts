@@ -201,10 +201,13 @@ function unlessAborted<T>(running: Promise<T>, signal: AbortSignal | undefined):
   });
 }
 
-/** The reference code has one text for an allocation that fails and one for threads; WebAssembly names its memory. */
+/**
+ * The reference code has one text for an allocation that fails and one for threads; WebAssembly names its memory, or
+ * hash-wasm finds that it has not grown.
+ */
 function nativeFailure(error: unknown, cost: Argon2Cost): Error {
   const failure = error instanceof Error ? error : new Error(String(error));
-  const isAllocation = /memory|bad_alloc|threading failure/iu.test(failure.message);
+  const isAllocation = /memory|bad_alloc|threading failure|typed array length/iu.test(failure.message);
   return isAllocation ? outOfMemory(cost, undefined, failure) : failure;
 }
 
