@@ -154,7 +154,7 @@ function optionOf({ options }: ArgumentSpec, name: string, rawName: string): Opt
     );
   }
   // A short option may be the first letter of something that was not meant as one.
-  const shown = /^--[a-z][a-z-]{0,30}$/u.test(rawName) ? `unknown option ${rawName}` : "unknown option";
+  const shown = /^--[a-z][a-z0-9-]{0,30}$/u.test(rawName) ? `unknown option ${rawName}` : "unknown option";
   const nearest = nearestName(name, Object.keys(options));
   throw new UsageError(nearest === undefined ? shown : `${shown}; did you mean --${nearest}?`);
 }

@@ -25,7 +25,7 @@ async function run(argv: readonly string[]): Promise<number> {
     // Once: a second one ends the process at once.
     process.once(name, () => {
       interruptedExit ??= exit;
-      interruption.abort(new CofferError("COFFER_ABORTED", "interrupted; nothing was written"));
+      interruption.abort(new CofferError("COFFER_ABORTED", "interrupted"));
     });
   }
   let command: Command | undefined;

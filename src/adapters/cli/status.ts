@@ -2,9 +2,9 @@
  * `coffer status`: what can be said of a vault without any secret.
  * @module
  */
-import { CofferError, describeVault } from "../../index.ts";
 import { type Command, GENERAL_OPTIONS, type Invocation, VAULT_OPTION, vaultDirectory } from "./command.ts";
 import { type Field, fieldLines } from "./output.ts";
+import { describeExistingVault } from "./vault-session.ts";
 
 export const statusCommand: Command = {
   name: "status",
@@ -20,13 +20,7 @@ export const statusCommand: Command = {
 
 async function run({ args, output }: Invocation): Promise<void> {
   const directory = vaultDirectory(args);
-  const description = await describeVault(directory);
-  if (!description.exists) {
-    throw new CofferError(
-      "COFFER_VAULT_NOT_FOUND",
-      `there is no vault in ${directory}; coffer init makes one`,
-    );
-  }
+  const description = await describeExistingVault(directory);
   const { id, slots, inUseBy } = description;
   const fields: readonly Field[] = [
     ["vault", id],

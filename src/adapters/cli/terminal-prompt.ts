@@ -12,6 +12,8 @@ import { terminalText } from "./terminal-text.ts";
 const TERMINAL =
   process.platform === "win32" ? { read: "\\\\.\\CONIN$", write: "\\\\.\\CONOUT$" } : undefined;
 const DEVICE = "/dev/tty";
+/** For a terminal that does not know its width, where every character would get a line of its own. */
+const USUAL_COLUMNS = 80;
 
 interface Terminal {
   readonly input: ReadStream;
@@ -28,6 +30,7 @@ export async function askSecrets(
   signal: AbortSignal,
 ): Promise<readonly string[]> {
   const terminal = openTerminal();
+  if (terminal.output.columns === 0) terminal.output.columns = USUAL_COLUMNS;
   try {
     const answers: string[] = [];
     for (const question of questions) answers.push(await ask(terminal, question, signal));
@@ -40,8 +43,10 @@ export async function askSecrets(
 async function ask({ input, output }: Terminal, question: string, signal: AbortSignal): Promise<string> {
   const { isCancel, password } = await import("@clack/prompts");
   const end = new AbortController();
-  const endPrompt = (): void => end.abort();
-  // Ctrl-D ends the reading, and the prompt would never answer. A finished prompt pauses its input as well.
+  let isAnswered = false;
+  // A prompt that is over must not hear of it: it would switch the terminal's echo on under the next one.
+  const endPrompt = (): void => void (isAnswered || end.abort());
+  // Ctrl-D ends the reading, and the prompt would never answer. An answered one pauses its input as well.
   const onPause = (): void => void setImmediate(endPrompt);
   signal.addEventListener("abort", endPrompt, { once: true });
   input.once("pause", onPause);
@@ -51,6 +56,7 @@ async function ask({ input, output }: Terminal, question: string, signal: AbortS
     if (!isCancel(answer)) return answer;
     throw new CofferError("COFFER_ABORTED", "cancelled; nothing was changed");
   } finally {
+    isAnswered = true;
     signal.removeEventListener("abort", endPrompt);
     input.off("pause", onPause);
   }

@@ -2,7 +2,7 @@
  * Opens the vault of a command for one piece of work.
  * @module
  */
-import { openVault, type Vault } from "../../index.ts";
+import { CofferError, describeVault, openVault, type Vault, type VaultDescription } from "../../index.ts";
 import type { OptionSpec } from "./arguments.ts";
 import { GENERAL_OPTIONS, type Invocation, VAULT_OPTION, vaultDirectory } from "./command.ts";
 import { SECRET_OPTIONS, unlockerFrom } from "./secret-input.ts";
@@ -20,6 +20,8 @@ export async function withVault<Result>(
   work: (vault: Vault) => Promise<Result>,
 ): Promise<Result> {
   const directory = vaultDirectory(args);
+  // Asked before the passphrase: nobody should type it for nothing.
+  await describeExistingVault(directory);
   const unlock = await unlockerFrom(args, directory, signal);
   const vault = await openVault(directory, {
     unlock,
@@ -33,4 +35,13 @@ export async function withVault<Result>(
   } finally {
     await vault.close();
   }
+}
+
+/** Says what there is without a secret. @throws CofferError `COFFER_VAULT_NOT_FOUND` */
+export async function describeExistingVault(
+  directory: string,
+): Promise<Extract<VaultDescription, { readonly exists: true }>> {
+  const description = await describeVault(directory);
+  if (description.exists) return description;
+  throw new CofferError("COFFER_VAULT_NOT_FOUND", `there is no vault in ${directory}; coffer init makes one`);
 }

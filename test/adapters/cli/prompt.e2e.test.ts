@@ -1,0 +1,79 @@
+import { access, readFile, readdir } from "node:fs/promises";
+import { join } from "node:path";
+import { describe, expect, test } from "vitest";
+import { scratchDirectories } from "../../storage/scratch.ts";
+import { inTerminal, makeVault } from "./run-cli.ts";
+
+const scratch = scratchDirectories();
+const PASSPHRASE = "typed canary é";
+/** Settings of the terminal before and after, and the exit code. */
+const watched = (command: string): string => `stty -g; ${command}; code=$?; stty -g; exit $code`;
+
+function expectRestored(screen: string): void {
+  const settings = screen.match(/[0-9a-f]+(?::[0-9a-f]+){10,}/gu) ?? [];
+  expect(settings).toHaveLength(2);
+  expect(settings[0]).toBe(settings[1]);
+}
+
+describe("in a terminal", () => {
+  test("a passphrase is asked for without showing it, also when the streams carry data", async () => {
+    const cwd = await scratch();
+    await makeVault(cwd, PASSPHRASE);
+    const run = inTerminal(
+      watched("printf small | $coffer encrypt -V v --key alias/default > out 2> errors"),
+      cwd,
+    );
+    await run.shows("Passphrase of v (not shown):");
+    run.type(`${PASSPHRASE}\r`);
+    const { code, screen } = await run.ended;
+    expect(code).toBe(0);
+    expect(screen).not.toMatch(/typed|canary/u);
+    expectRestored(screen);
+    expect((await readFile(join(cwd, "out"))).subarray(0, 3).toString()).toBe("COB");
+    expect(await readFile(join(cwd, "errors"), "utf8")).toBe("");
+  });
+
+  test("a new passphrase is asked for twice, shown neither time, and two that differ make nothing", async () => {
+    const cwd = await scratch();
+    const run = inTerminal(watched("$coffer init v"), cwd);
+    await run.shows("New passphrase for v (not shown):");
+    run.type(`${PASSPHRASE}\r`);
+    await run.shows("The same passphrase again:");
+    // Whatever the first prompt still has to do must not show what is typed at the second.
+    await new Promise((resolve) => setTimeout(resolve, 50));
+    run.type("another canary\r");
+    const { code, screen } = await run.ended;
+    expect(code).toBe(1);
+    expect(screen).toContain("the two passphrases differ");
+    expect(screen).not.toMatch(/typed|another|canary/u);
+    expectRestored(screen);
+    expect(await readdir(cwd)).toEqual([]);
+  });
+
+  test.each([
+    ["Ctrl-C", "\u0003", 130],
+    ["Ctrl-D", "\u0004", 130],
+  ])("%s at a prompt ends with one line, and the terminal as it was", async (_, key, expected) => {
+    const cwd = await scratch();
+    const run = inTerminal(watched("$coffer init v"), cwd);
+    await run.shows("New passphrase for v (not shown):");
+    run.type(key);
+    const { code, screen } = await run.ended;
+    expect(code).toBe(expected);
+    expect(screen).toContain("coffer: cancelled; nothing was changed (COFFER_ABORTED)");
+    expect(screen).not.toMatch(/^\s+at |\.js:\d/mu);
+    expectRestored(screen);
+    await expect(access(join(cwd, "v"))).rejects.toThrow("ENOENT");
+  });
+
+  test("a request to end leaves the terminal as it was", async () => {
+    const cwd = await scratch();
+    const run = inTerminal(watched("(exec sh -c 'echo pid $$; exec \"$@\"' sh $coffer init v)"), cwd);
+    await run.shows("New passphrase for v (not shown):");
+    process.kill(Number(/^pid (\d+)\r$/mu.exec(run.screen())?.[1]), "SIGTERM");
+    const { code, screen } = await run.ended;
+    expect(code).toBe(143);
+    expect(screen).toContain("coffer: interrupted (COFFER_ABORTED)");
+    expectRestored(screen);
+  });
+});
