@@ -2,11 +2,11 @@
  * Worker of argon2id.ts: one Argon2id hash by `hash-wasm`, then the thread ends and its memory with it.
  * @module
  */
-import { parentPort, workerData } from "node:worker_threads";
+import { parentPort } from "node:worker_threads";
 import { argon2id } from "hash-wasm";
 import { wipe } from "../secret.ts";
 
-/** What the worker is started with. It owns the password's memory, and wipes it. */
+/** What the worker is sent, once. It owns the password's memory, and wipes it. */
 export interface Argon2Task {
   readonly password: Uint8Array<ArrayBuffer>;
   readonly salt: Uint8Array<ArrayBuffer>;
@@ -43,5 +43,7 @@ async function answer(task: Argon2Task): Promise<Argon2Answer> {
 
 if (parentPort !== null) {
   const port = parentPort;
-  void answer(workerData as Argon2Task).then((result) => port.postMessage(result));
+  port.on("message", (task: Argon2Task) => {
+    void answer(task).then((result) => port.postMessage(result));
+  });
 }

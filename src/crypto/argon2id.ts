@@ -158,10 +158,10 @@ function hashInWorker({ password, salt, cost, lengthBytes, signal }: Argon2Input
   const task: Argon2Task = { password: copy(password), salt: copy(salt), ...cost, lengthBytes };
   const worker = new Worker(new URL("./argon2id-worker.js", import.meta.url), {
     name: "coffer-argon2id",
-    workerData: task,
-    transferList: [task.password.buffer],
     execArgv: [],
   });
+  // A message, because Node prints what a worker is started with when NODE_DEBUG names workers.
+  worker.postMessage(task, [task.password.buffer]);
   const running = new Promise<Uint8Array>((resolve, reject) => {
     worker.once("message", ({ tag, failure }: Argon2Answer) => {
       if (tag === undefined) reject(nativeFailure(new Error(failure), cost));
