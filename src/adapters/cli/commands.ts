@@ -7,6 +7,7 @@ import { nearestName, UsageError } from "./arguments.ts";
 import type { Command } from "./command.ts";
 import { dataKeyCommand } from "./data-key.ts";
 import { decryptCommand } from "./decrypt.ts";
+import { doctorCommand } from "./doctor.ts";
 import { encryptCommand } from "./encrypt.ts";
 import { initCommand } from "./init.ts";
 import { keyCommands } from "./key.ts";
@@ -15,6 +16,7 @@ import { statusCommand } from "./status.ts";
 export const COMMANDS: readonly Command[] = [
   initCommand,
   statusCommand,
+  doctorCommand,
   ...keyCommands,
   ...aliasCommands,
   encryptCommand,

@@ -40,7 +40,7 @@ async function run(argv: readonly string[]): Promise<number> {
     const args = parseArguments(command, selected.rest);
     if (args.has("help")) return await printHelp(output, commandHelp(command));
     await command.run({ args, output, signal: interruption.signal });
-    return EXIT_DONE;
+    return output.exitCode;
   } catch (error) {
     const shown: unknown = interruption.signal.aborted ? interruption.signal.reason : error;
     const code = output.failure(shown, usageHint(command));

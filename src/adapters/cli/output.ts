@@ -12,11 +12,13 @@ export type Field = readonly [name: string, value: string];
 
 export const EXIT_DONE = 0;
 export const EXIT_REFUSED = 1;
-export const EXIT_USAGE = 2;
+const EXIT_USAGE = 2;
 
 /** Standard output and standard error of one command. */
 export class Output {
   readonly isJson: boolean;
+  /** Of a command that came to its end; one whose answer is bad news sets another. */
+  exitCode: number = EXIT_DONE;
 
   constructor(isJson: boolean) {
     this.isJson = isJson;

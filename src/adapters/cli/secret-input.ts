@@ -45,8 +45,15 @@ export async function unlockerFrom(
   if (passphraseFile !== undefined && codeFile !== undefined) {
     throw new UsageError("give one of --passphrase-file and --recovery-code-file");
   }
-  if (codeFile !== undefined) return useBytes(await readSecret(codeFile, signal), recovery);
-  if (passphraseFile !== undefined) return passphraseFromFile(passphraseFile, signal);
+  if (codeFile !== undefined) {
+    const code = isTyped(codeFile)
+      ? await askForBytes(`Recovery code of ${directory} (not shown):`, signal)
+      : await readSecret(codeFile, signal);
+    return useBytes(code, recovery);
+  }
+  if (passphraseFile !== undefined && !isTyped(passphraseFile)) {
+    return passphraseFromFile(passphraseFile, signal);
+  }
   const [answer = ""] = await askSecrets([`Passphrase of ${directory} (not shown):`], signal);
   return useBytes(normalizePassphrase(answer), passphrase);
 }
@@ -58,7 +65,7 @@ export async function newPassphraseFrom(
   signal: AbortSignal,
 ): Promise<Unlocker> {
   const file = args.text("passphrase-file");
-  if (file !== undefined) return passphraseFromFile(file, signal);
+  if (file !== undefined && !isTyped(file)) return passphraseFromFile(file, signal);
   const questions = [`New passphrase for ${directory} (not shown):`, "The same passphrase again:"];
   const [answer = "", repeated = ""] = await askSecrets(questions, signal);
   if (answer !== repeated) {
@@ -68,6 +75,16 @@ export async function newPassphraseFrom(
     );
   }
   return useBytes(normalizePassphrase(answer), passphrase);
+}
+
+/** Standard input that is a terminal would show what is typed: it is asked for instead. */
+function isTyped(path: string): boolean {
+  return path === "-" && process.stdin.isTTY;
+}
+
+async function askForBytes(question: string, signal: AbortSignal): Promise<Uint8Array> {
+  const [answer = ""] = await askSecrets([question], signal);
+  return new TextEncoder().encode(answer);
 }
 
 async function passphraseFromFile(path: string, signal: AbortSignal): Promise<Unlocker> {

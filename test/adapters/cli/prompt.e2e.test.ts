@@ -1,6 +1,6 @@
 import { access, readFile, readdir } from "node:fs/promises";
 import { join } from "node:path";
-import { describe, expect, test } from "vitest";
+import { beforeAll, describe, expect, test } from "vitest";
 import { scratchDirectories } from "../../storage/scratch.ts";
 import { inTerminal, makeVault } from "./run-cli.ts";
 
@@ -15,13 +15,18 @@ function expectRestored(screen: string): void {
   expect(settings[0]).toBe(settings[1]);
 }
 
+let vaultFolder = "";
+
+beforeAll(async () => {
+  vaultFolder = await scratch();
+  await makeVault(vaultFolder, PASSPHRASE);
+});
+
 describe("in a terminal", () => {
   test("a passphrase is asked for without showing it, also when the streams carry data", async () => {
-    const cwd = await scratch();
-    await makeVault(cwd, PASSPHRASE);
     const run = inTerminal(
       watched("printf small | $coffer encrypt -V v --key alias/default > out 2> errors"),
-      cwd,
+      vaultFolder,
     );
     await run.shows("Passphrase of v (not shown):");
     run.type(`${PASSPHRASE}\r`);
@@ -29,8 +34,20 @@ describe("in a terminal", () => {
     expect(code).toBe(0);
     expect(screen).not.toMatch(/typed|canary/u);
     expectRestored(screen);
-    expect((await readFile(join(cwd, "out"))).subarray(0, 3).toString()).toBe("COB");
-    expect(await readFile(join(cwd, "errors"), "utf8")).toBe("");
+    expect((await readFile(join(vaultFolder, "out"))).subarray(0, 3).toString()).toBe("COB");
+    expect(await readFile(join(vaultFolder, "errors"), "utf8")).toBe("");
+  });
+
+  test("a secret from standard input is asked for there, and not shown either", async () => {
+    const code = (await readFile(join(vaultFolder, "code"), "utf8")).trim();
+    const run = inTerminal(watched("$coffer key list -V v --recovery-code-file -"), vaultFolder);
+    await run.shows("Recovery code of v (not shown):");
+    run.type(`${code}\r`);
+    const { code: exit, screen } = await run.ended;
+    expect(exit).toBe(0);
+    expect(screen).toContain("  Enabled  alias/default");
+    expect(screen).not.toContain(code.slice(0, 9));
+    expectRestored(screen);
   });
 
   test("a new passphrase is asked for twice, shown neither time, and two that differ make nothing", async () => {
