@@ -17,18 +17,12 @@ import { ID_BYTES } from "./key-schedule.ts";
 export const FILE_PREAMBLE_BYTES = 64;
 /** What the head, and so both key areas, are a multiple of. */
 const HEAD_UNIT_BYTES = 512;
-/** Longest head: preamble and context. */
-const MAX_HEAD_BYTES = 8704;
-
 /** Plaintext lengths of a whole segment, in bytes. No other is read or written. */
 export const FILE_SEGMENT_SIZES: readonly number[] = [65_536, 262_144, 1_048_576];
 
 /** The smallest key area, which has room for eight passphrase slots or keys. */
 export const MIN_KEY_AREA_BYTES = 2048;
 const MAX_KEY_AREA_BYTES = 65_536;
-
-/** Longest beginning of any file: head, two key areas, FLOE header. */
-export const MAX_FILE_BEGINNING_BYTES: number = MAX_HEAD_BYTES + 2 * MAX_KEY_AREA_BYTES + FLOE_HEADER_BYTES;
 
 const MAGIC = Uint8Array.of(0x89, 0x43, 0x4f, 0x46, 0x0d, 0x0a, 0x1a, 0x0a);
 const VERSION = 1;
@@ -140,20 +134,22 @@ export function encodeFileHead(head: FileHead): Uint8Array<ArrayBuffer> {
 }
 
 /**
- * Returns the length of the head, PH, from the fixed part alone, after all of that was checked.
- * @param bytes the first bytes of a file; those after the fixed part are not looked at.
+ * Returns the length of a file's beginning (head, both key areas, FLOE header), from the fixed part alone, after all of
+ * that was checked.
+ * @param bytes the first {@link FILE_PREAMBLE_BYTES} of a file; more may follow.
  * @throws UnsupportedFormatError for a later version or another suite [F-4].
  * @throws InvalidCiphertextError with a `reason` for what is no such file: `empty`, `cut`, `preamble`,
  *   `coffer-blob`, `coffer-vault-header`, `coffer-backup`, `age`, `openssl-enc`, `not-a-file`.
  */
-export function fileHeadLength(bytes: Uint8Array): number {
-  return parsePreamble(bytes).headLength;
+export function fileBeginningLength(bytes: Uint8Array): number {
+  const { headLength, areaBytes } = parsePreamble(bytes);
+  return headLength + 2 * areaBytes + FLOE_HEADER_BYTES;
 }
 
 /**
  * Takes the head of a file apart. Uses no key, so it may say what is wrong.
- * @param bytes the file's first bytes, at least {@link fileHeadLength} of them; others may follow.
- * @throws as {@link fileHeadLength}.
+ * @param bytes the file's first bytes, the whole head; more may follow.
+ * @throws as {@link fileBeginningLength}.
  */
 export function parseFileHead(bytes: Uint8Array): ParsedFileHead {
   const { headLength, contextLength, ...fields } = parsePreamble(bytes);

@@ -9,7 +9,7 @@ import {
   FILE_SEGMENT_SIZES,
   type FileHead,
   fileBytes,
-  fileHeadLength,
+  fileBeginningLength,
   fileOffsets,
   keyAreaBytesFor,
   MIN_KEY_AREA_BYTES,
@@ -29,10 +29,11 @@ import { context, dek, fileId, head, headAndMore, headBytes } from "./file-sampl
 test("the head has the documented layout [F-200]", () => {
   expect(headBytes).toHaveLength(512);
   expect(hex(headBytes.subarray(0, 64))).toBe(
-    `89434f460d0a1a0a01010001${"00010020"}${hex(fileId)}${"0000000f"}${"00000800"}0000018bcfe56800${"00".repeat(16)}`,
+    `89434f460d0a1a0a0101000100010020${hex(fileId)}0000000f000008000000018bcfe56800${"00".repeat(16)}`,
   );
   expect(headBytes.subarray(64, 79)).toEqual(encodeContext(context));
   expect(fileOffsets(head)).toEqual({ areas: [512, 2560], body: 4608, segments: 4682 });
+  expect(fileBeginningLength(headBytes)).toBe(4682);
   expect(fileBytes(head, 65_537)).toBe(4682 + 65_537 + 2 * 32);
 });
 
@@ -83,7 +84,7 @@ test("arbitrary bytes are refused with a typed error", () => {
   fc.assert(
     fc.property(fc.uint8Array({ maxLength: 600 }), fc.boolean(), (noise, isLike) => {
       const bytes = isLike ? concat(headBytes.subarray(0, 10), noise) : noise;
-      for (const read of [parseFileHead, fileHeadLength]) {
+      for (const read of [parseFileHead, fileBeginningLength]) {
         const error = thrownBy(() => read(bytes));
         if (error !== undefined) expect(error).toBeInstanceOf(CofferError);
       }

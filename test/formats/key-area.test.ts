@@ -42,7 +42,7 @@ function parsed(bytes: Uint8Array): ParsedKeyArea {
 }
 
 test("an area says its entries and generation, and verifies [F-211] [F-214]", () => {
-  expect(hex(area.subarray(0, 12))).toBe("434f464b00000007000201" + "41");
+  expect(hex(area.subarray(0, 12))).toBe("434f464b0000000700020141");
   const { generation, entries: read } = parsed(area);
   expect(generation).toBe(7);
   expect(read).toEqual(entries);

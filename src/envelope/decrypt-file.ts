@@ -1,0 +1,71 @@
+/**
+ * From an encrypted file to a file. Nothing appears under the destination's name before all of it was verified.
+ * @module
+ */
+import { wipe } from "../secret.ts";
+import { workOnBody } from "./body-work.ts";
+import { DestinationFile } from "./destination-file.ts";
+import type { EnvelopeGround } from "./envelope-ground.ts";
+import type { FileToFileOptions } from "./file-options.ts";
+import type { KeyAccess } from "./key-access.ts";
+import { type OpenedEnvelope, openEnvelope } from "./open-envelope.ts";
+import { Progress } from "./progress.ts";
+import { openSource } from "./source-file.ts";
+
+/** What was written. */
+export interface DecryptedFile {
+  /** Length of the destination, in bytes. */
+  readonly plaintextBytes: number;
+}
+
+/**
+ * Decrypts one file into another, of mode 0600, which is durable when the promise resolves. When it rejects, nothing
+ * is left, and what was there before is as it was.
+ * @throws InvalidCiphertextError, one answer for whatever is wrong once a key is involved. @throws AlreadyExistsError,
+ *   InvalidArgumentError, UnsupportedFormatError, WrongSecretError, SourceChangedError, IoError.
+ */
+export async function decryptFileWith(
+  ground: EnvelopeGround,
+  access: KeyAccess,
+  paths: { readonly source: string; readonly destination: string },
+  options: FileToFileOptions,
+): Promise<DecryptedFile> {
+  const { signal, overwrite = false, encryptionContext: context } = options;
+  signal?.throwIfAborted();
+  const source = await openSource(ground.fs, paths.source);
+  try {
+    await DestinationFile.check(ground.fs, paths.destination, { overwrite, source: source.stats });
+    const opened = await openEnvelope(source, { access, context, report: ground.report, signal });
+    wipe(opened.dek);
+    try {
+      const destination = await DestinationFile.create(ground.fs, paths.destination, overwrite);
+      try {
+        const progress = new Progress(options.onProgress, opened.plan.plaintextBytes);
+        await writeLast(destination, opened);
+        progress.add(opened.lastPlaintext.length);
+        // Each inner segment is verified by its own place; the last one was, before the length was believed.
+        const { plan, segments } = opened;
+        const end = plan.segments - 1;
+        await workOnBody(ground, { plan, end, source, destination, segments, progress, signal });
+        signal?.throwIfAborted();
+        await destination.publish();
+        await progress.finish();
+        return { plaintextBytes: opened.plan.plaintextBytes };
+      } catch (error) {
+        await destination.discard();
+        throw error;
+      }
+    } finally {
+      opened.segments.close();
+    }
+  } finally {
+    await source.handle.close().catch(() => undefined);
+  }
+}
+
+async function writeLast(
+  destination: DestinationFile,
+  { plan, lastPlaintext }: OpenedEnvelope,
+): Promise<void> {
+  await destination.write(lastPlaintext, (plan.segments - 1) * plan.segmentPlaintextBytes);
+}

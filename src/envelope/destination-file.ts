@@ -1,0 +1,153 @@
+/**
+ * A file that is written beside its place and appears there whole, or not at all.
+ * @module
+ */
+import { randomBytes } from "node:crypto";
+import { dirname } from "node:path";
+import { hex } from "../bytes.ts";
+import { AlreadyExistsError, InvalidArgumentError } from "../errors.ts";
+import { publishTemporary, syncFolder } from "../storage/atomic-file.ts";
+import {
+  FILE_MODE,
+  type FileHandle,
+  type FileStats,
+  type FileSystem,
+  hasErrno,
+  ignoreNoModes,
+  UnexpectedFileError,
+} from "../storage/file-system.ts";
+import { ioError } from "../storage/io-error.ts";
+
+export interface DestinationOptions {
+  /** Replace what is there; else it is refused. */
+  readonly overwrite: boolean;
+  /** The file that is read from, which must not be the one that is replaced. */
+  readonly source: FileStats;
+}
+
+/** A new file under a temporary name. Ended by {@link DestinationFile.publish} or {@link DestinationFile.discard}. */
+export class DestinationFile {
+  readonly path: string;
+  readonly temporaryPath: string;
+  readonly handle: FileHandle;
+  readonly #fs: FileSystem;
+  readonly #overwrite: boolean;
+
+  private constructor(
+    fs: FileSystem,
+    path: string,
+    temporaryPath: string,
+    handle: FileHandle,
+    overwrite: boolean,
+  ) {
+    this.#fs = fs;
+    this.path = path;
+    this.temporaryPath = temporaryPath;
+    this.handle = handle;
+    this.#overwrite = overwrite;
+  }
+
+  /**
+   * Looks at the place, before anything costs time.
+   * @throws AlreadyExistsError, InvalidArgumentError reason `same-file`, IoError.
+   */
+  static async check(fs: FileSystem, path: string, { overwrite, source }: DestinationOptions): Promise<void> {
+    const there = await lookAt(fs, path);
+    if (there === undefined) return;
+    const real = await fs.stat(path).catch(() => there);
+    if (real.device === source.device && real.inode === source.inode) {
+      throw new InvalidArgumentError(
+        "Source and destination are the same file. Write to another place and replace the source afterwards.",
+        { details: { reason: "same-file" } },
+      );
+    }
+    if (!overwrite) throw alreadyExists();
+    if (there.kind === "directory" || there.kind === "other") {
+      throw ioError(new UnexpectedFileError("not-a-file"), "replace the destination", path);
+    }
+  }
+
+  /** Makes the temporary file, empty, with mode 0600. @throws IoError. */
+  static async create(fs: FileSystem, path: string, overwrite: boolean): Promise<DestinationFile> {
+    const temporaryPath = `${path}.${hex(randomBytes(8))}.tmp`;
+    try {
+      const handle = await fs.open(temporaryPath, "create", FILE_MODE);
+      const file = new DestinationFile(fs, path, temporaryPath, handle, overwrite);
+      try {
+        await handle.chmod(FILE_MODE).catch(ignoreNoModes);
+        return file;
+      } catch (error) {
+        await file.discard();
+        throw error;
+      }
+    } catch (error) {
+      throw ioError(error, "write the destination", path);
+    }
+  }
+
+  /** @throws IoError. */
+  async write(bytes: Uint8Array, position: number): Promise<void> {
+    try {
+      await this.handle.write(bytes, position);
+    } catch (error) {
+      throw ioError(error, "write the destination", this.path);
+    }
+  }
+
+  /**
+   * Makes the content durable, gives it its name, makes the name durable. When only the last step fails, the file is in
+   * its place, and may be gone again after a power cut.
+   * @throws AlreadyExistsError for something that appeared meanwhile. @throws IoError.
+   */
+  async publish(): Promise<void> {
+    try {
+      await this.handle.sync();
+      await this.handle.close();
+    } catch (error) {
+      throw ioError(error, "write the destination", this.path);
+    }
+    if (this.#overwrite) await publishTemporary(this.#fs, this.temporaryPath, this.path);
+    else await this.#publishWithoutReplacing();
+    await syncFolder(this.#fs, dirname(this.path));
+  }
+
+  /** Removes the temporary file. The error that led here is what counts, so this never fails. */
+  async discard(): Promise<void> {
+    await this.handle.close().catch(() => undefined);
+    await this.#fs.unlink(this.temporaryPath).catch(() => undefined);
+  }
+
+  /** A rename would replace what has just appeared; a second name is refused where one is taken. */
+  async #publishWithoutReplacing(): Promise<void> {
+    try {
+      await this.#fs.link(this.temporaryPath, this.path);
+    } catch (error) {
+      if (hasErrno(error, "EEXIST")) throw alreadyExists();
+      // Not every file system has second names.
+      if ((await lookAt(this.#fs, this.path)) !== undefined) throw alreadyExists();
+      await publishTemporary(this.#fs, this.temporaryPath, this.path);
+      return;
+    }
+    try {
+      await this.#fs.unlink(this.temporaryPath);
+    } catch (error) {
+      await this.#fs.unlink(this.path).catch(() => undefined);
+      throw ioError(error, "write the destination", this.path);
+    }
+  }
+}
+
+async function lookAt(fs: FileSystem, path: string): Promise<FileStats | undefined> {
+  try {
+    return await fs.lstat(path);
+  } catch (error) {
+    if (hasErrno(error, "ENOENT")) return undefined;
+    throw ioError(error, "write the destination", path);
+  }
+}
+
+function alreadyExists(): AlreadyExistsError {
+  return new AlreadyExistsError(
+    "Something of the destination's name exists already. Choose another name, or pass { overwrite: true }.",
+  );
+}

@@ -1,0 +1,90 @@
+/**
+ * From a file to an encrypted file. Source: docs/format.md#file.
+ * @module
+ */
+import { FLOE_HEADER_BYTES, FLOE_SEGMENT_OVERHEAD_BYTES, floeMessageBytes } from "../crypto/floe.ts";
+import { makeBeginning } from "./beginning.ts";
+import { workOnBody } from "./body-work.ts";
+import { DestinationFile } from "./destination-file.ts";
+import type { EnvelopeGround } from "./envelope-ground.ts";
+import { DEFAULT_SEGMENT_BYTES, type FileToFileOptions, type NewFileOptions } from "./file-options.ts";
+import type { KeyAccess } from "./key-access.ts";
+import { Progress } from "./progress.ts";
+import type { BodyPlan } from "./segment-ranges.ts";
+import { assertUnchanged, openSource, type SourceFile } from "./source-file.ts";
+
+/** What was written. */
+export interface EncryptedFile {
+  /** Length of the source, in bytes. */
+  readonly plaintextBytes: number;
+  /** Length of the encrypted file, in bytes. */
+  readonly encryptedBytes: number;
+}
+
+export type EncryptOptions = NewFileOptions & FileToFileOptions;
+
+/**
+ * Encrypts one file into another, which is durable when the promise resolves. When it rejects, nothing is left, and
+ * what was there before is as it was.
+ * @throws AlreadyExistsError, InvalidArgumentError, SourceChangedError, IoError, and what the key's owner answers.
+ */
+export async function encryptFileWith(
+  ground: EnvelopeGround,
+  access: KeyAccess,
+  paths: { readonly source: string; readonly destination: string },
+  options: EncryptOptions,
+): Promise<EncryptedFile> {
+  const { signal, overwrite = false } = options;
+  signal?.throwIfAborted();
+  const source = await openSource(ground.fs, paths.source);
+  try {
+    await DestinationFile.check(ground.fs, paths.destination, { overwrite, source: source.stats });
+    const { bytes, segments } = await makeBeginning(access, {
+      context: options.encryptionContext ?? {},
+      storeContext: options.storeContext ?? true,
+      segmentPlaintextBytes: options.segmentBytes ?? DEFAULT_SEGMENT_BYTES,
+      createdAtMs: ground.clock(),
+      signal,
+    });
+    try {
+      const destination = await DestinationFile.create(ground.fs, paths.destination, overwrite);
+      try {
+        const plan = sealPlan(bytes.length, source, segments.plaintextBytes);
+        const progress = new Progress(options.onProgress, plan.plaintextBytes);
+        await destination.write(bytes, 0);
+        const end = plan.segments;
+        await workOnBody(ground, { plan, end, source, destination, segments, progress, signal });
+        await assertUnchanged(ground.fs, source);
+        signal?.throwIfAborted();
+        await destination.publish();
+        await progress.finish();
+        return { plaintextBytes: plan.plaintextBytes, encryptedBytes: encryptedBytes(bytes.length, plan) };
+      } catch (error) {
+        await destination.discard();
+        throw error;
+      }
+    } finally {
+      segments.close();
+    }
+  } finally {
+    await source.handle.close().catch(() => undefined);
+  }
+}
+
+function sealPlan(beginningBytes: number, source: SourceFile, segmentPlaintextBytes: number): BodyPlan {
+  const plaintextBytes = source.stats.size;
+  return {
+    direction: "seal",
+    sourceAt: 0,
+    targetAt: beginningBytes,
+    segmentPlaintextBytes,
+    plaintextBytes,
+    // A file that is not empty does not end in an empty segment.
+    segments: Math.max(1, Math.ceil(plaintextBytes / segmentPlaintextBytes)),
+  };
+}
+
+function encryptedBytes(beginningBytes: number, plan: BodyPlan): number {
+  const segmentBytes = plan.segmentPlaintextBytes + FLOE_SEGMENT_OVERHEAD_BYTES;
+  return beginningBytes - FLOE_HEADER_BYTES + floeMessageBytes(plan.plaintextBytes, segmentBytes);
+}

@@ -1,0 +1,85 @@
+/**
+ * Opens an encrypted file that can be read by position: its beginning, then its last segment, and only then anything
+ * that depends on its length. Source: docs/format.md#file [F-206].
+ * @module
+ */
+import { FLOE_SEGMENT_OVERHEAD_BYTES, floeLayout } from "../crypto/floe.ts";
+import { MalformedError } from "../crypto/failures.ts";
+import { cut, fileBeginningLength, parseFileHead } from "../formats/file.ts";
+import { wipe } from "../secret.ts";
+import { type OpenedBeginning, openBeginning, type OpenFields } from "./beginning.ts";
+import { fileFailure } from "./file-failures.ts";
+import type { BodyPlan } from "./segment-ranges.ts";
+import { readExactly, type SourceFile } from "./source-file.ts";
+
+/** What is read at first: nearly always the whole beginning. */
+const FIRST_READ_BYTES = 8192;
+
+/** A file whose length is proven. Who holds it wipes `dek` and closes `segments`. */
+export interface OpenedEnvelope extends OpenedBeginning {
+  /** Where its segments lie, and how much plaintext there is. The target begins at 0. */
+  readonly plan: BodyPlan;
+  /** Plaintext of the last segment, which had to be opened. */
+  readonly lastPlaintext: Uint8Array;
+}
+
+/** Reads a file's beginning, whatever it says. @throws InvalidCiphertextError, UnsupportedFormatError, IoError. */
+export async function readBeginning(source: SourceFile): Promise<Uint8Array> {
+  const { size } = source.stats;
+  const first = await readExactly(source, Math.min(size, FIRST_READ_BYTES), 0);
+  const lengthBytes = fileBeginningLength(first);
+  if (size < lengthBytes) throw cut();
+  return lengthBytes <= first.length ? first.subarray(0, lengthBytes) : readExactly(source, lengthBytes, 0);
+}
+
+/**
+ * Opens a file.
+ * @throws InvalidCiphertextError, UnsupportedFormatError, WrongSecretError, IoError, and what the key's owner answers.
+ */
+export async function openEnvelope(source: SourceFile, fields: OpenFields): Promise<OpenedEnvelope> {
+  const bytes = await readBeginning(source);
+  const layout = layoutOf(source.stats.size - bytes.length, bytes);
+  const opened = await openBeginning(bytes, fields);
+  try {
+    const segmentPlaintextBytes = opened.segments.plaintextBytes;
+    const plan: BodyPlan = {
+      direction: "open",
+      sourceAt: opened.offsets.segments,
+      targetAt: 0,
+      segmentPlaintextBytes,
+      plaintextBytes: layout.plaintextBytes,
+      segments: layout.segments,
+    };
+    const last = plan.segments - 1;
+    const sealed = await readExactly(
+      source,
+      layout.lastSegmentBytes,
+      plan.sourceAt + last * opened.segments.segmentBytes,
+    );
+    return { ...opened, plan, lastPlaintext: openLast(opened, last, sealed) };
+  } catch (error) {
+    wipe(opened.dek);
+    opened.segments.close();
+    throw error;
+  }
+}
+
+function layoutOf(bodyBytes: number, beginning: Uint8Array): ReturnType<typeof floeLayout> {
+  try {
+    return floeLayout(
+      bodyBytes,
+      parseFileHead(beginning).segmentPlaintextBytes + FLOE_SEGMENT_OVERHEAD_BYTES,
+    );
+  } catch (error) {
+    if (error instanceof MalformedError) throw cut();
+    throw error;
+  }
+}
+
+function openLast({ segments }: OpenedBeginning, position: number, sealed: Uint8Array): Uint8Array {
+  try {
+    return segments.open({ position, isLast: true }, sealed);
+  } catch (error) {
+    throw fileFailure(error, position);
+  }
+}

@@ -1,0 +1,53 @@
+/**
+ * Tells how far a long work is: never backwards, and not more often than an eye can follow.
+ * @module
+ */
+import { setTimeout as delay } from "node:timers/promises";
+
+/** Least time between two reports, in milliseconds. */
+export const PROGRESS_INTERVAL_MS = 50;
+
+/** Plaintext bytes done and to do. */
+export interface FileProgress {
+  readonly bytes: number;
+  readonly totalBytes: number;
+}
+
+export type ProgressListener = (progress: FileProgress) => void;
+
+/** What a listener throws ends the work, as its result. */
+export class Progress {
+  readonly #listener: ProgressListener | undefined;
+  readonly #totalBytes: number;
+  #bytes = 0;
+  #toldAtMs = Number.NEGATIVE_INFINITY;
+
+  constructor(listener: ProgressListener | undefined, totalBytes: number) {
+    this.#listener = listener;
+    this.#totalBytes = totalBytes;
+  }
+
+  /** Counts bytes that are done, and tells the listener when it is time. */
+  add(bytes: number): void {
+    this.#bytes += bytes;
+    if (this.#bytes < this.#totalBytes && this.#waitMs() <= 0) this.#tell();
+  }
+
+  /** Tells that all is done, once it is true of the destination too. */
+  async finish(): Promise<void> {
+    if (this.#listener === undefined) return;
+    const waitMs = this.#waitMs();
+    if (waitMs > 0) await delay(waitMs);
+    this.#bytes = this.#totalBytes;
+    this.#tell();
+  }
+
+  #waitMs(): number {
+    return this.#toldAtMs + PROGRESS_INTERVAL_MS - performance.now();
+  }
+
+  #tell(): void {
+    this.#toldAtMs = performance.now();
+    this.#listener?.({ bytes: this.#bytes, totalBytes: this.#totalBytes });
+  }
+}
