@@ -97,3 +97,28 @@ describe("the README's code", () => {
     expect(await runScript(app, "more.js", source)).toBe("unlocked true\n");
   });
 });
+
+describe("the README's command line", () => {
+  const lines = blocks("sh").flatMap((block) =>
+    block.split("\n").filter((line) => line.startsWith("npx coffer ")),
+  );
+
+  test("makes a vault and a key, and gives back the file that it encrypted", async () => {
+    const app = await makeApp();
+    await writeFile(join(app, "passphrase.txt"), "correct horse battery staple\n");
+    await mkdir(join(app, "certs"));
+    await writeFile(join(app, "certs/key.pem"), "a private key\n");
+    const main = join(root, "dist/adapters/cli/main.js");
+    const outputs: string[] = [];
+    for (const line of lines) {
+      const args = line.split(" ").slice(2);
+      // In place of the terminal that asks.
+      if (args[0] !== "status") args.push("--passphrase-file", "passphrase.txt");
+      const { stdout } = await promisify(execFile)(process.execPath, [main, ...args], { cwd: app });
+      outputs.push(stdout);
+    }
+    expect(lines.map((line) => line.split(" ")[2])).toEqual(["init", "key", "encrypt", "decrypt", "status"]);
+    expect(await readFile(join(app, "certs/decrypted_key.pem"), "utf8")).toBe("a private key\n");
+    expect(outputs.at(-1)).toContain("passphrase");
+  });
+});
