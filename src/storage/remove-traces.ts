@@ -3,7 +3,7 @@
  * only a note that hides them. Source: docs/format.md#removal.
  * @module
  */
-import { concat } from "../bytes.ts";
+import { compare, concat } from "../bytes.ts";
 import { mirrorKey } from "../formats/records/record-key.ts";
 import type { FileSystem } from "./file-system.ts";
 import { findBytesInFiles } from "./find-bytes.ts";
@@ -13,6 +13,8 @@ import type { Store } from "./store.ts";
 export const TRACE_BYTES = 24;
 /** A compaction that meets another one may leave files to the next. */
 const ATTEMPTS = 3;
+/** More prefixes of one table than this are compacted as one range, from the first to the last. */
+const MAX_RANGES = 4;
 /** Past the longest key of any table. */
 const END_OF_PREFIX: Uint8Array = new Uint8Array(40).fill(0xff);
 
@@ -30,13 +32,28 @@ export async function removeTraces(
   databaseDirectory: string,
   { prefixes, patterns }: Traces,
 ): Promise<boolean> {
+  const ranges = rangesOf([...prefixes, ...prefixes.map(mirrorKey).filter((prefix) => prefix !== undefined)]);
   for (let attempt = 0; attempt < ATTEMPTS; attempt++) {
-    for (const prefix of prefixes) {
-      for (const start of [prefix, mirrorKey(prefix)]) {
-        if (start !== undefined) await store.compact(start, concat(start, END_OF_PREFIX));
-      }
-    }
+    for (const [start, end] of ranges) await store.compact(start, end);
     if ((await findBytesInFiles(fs, databaseDirectory, patterns)).length === 0) return true;
   }
   return false;
+}
+
+/** Each compaction costs some flushes of files, however little there is to rewrite. */
+function rangesOf(prefixes: readonly Uint8Array[]): (readonly [Uint8Array, Uint8Array])[] {
+  const tables = new Map<number, Uint8Array[]>();
+  for (const prefix of prefixes) {
+    const table = prefix[0] as number;
+    tables.set(table, [...(tables.get(table) ?? []), prefix]);
+  }
+  return [...tables.values()].flatMap((ofTable) => {
+    if (ofTable.length <= MAX_RANGES) return ofTable.map((prefix) => [prefix, endOf(prefix)] as const);
+    const sorted = ofTable.sort(compare);
+    return [[sorted[0] as Uint8Array, endOf(sorted.at(-1) as Uint8Array)] as const];
+  });
+}
+
+function endOf(prefix: Uint8Array): Uint8Array {
+  return concat(prefix, END_OF_PREFIX);
 }

@@ -155,7 +155,8 @@ describe("states", () => {
     const { kms } = ground;
     const { keyId } = await subjectIn("Enabled");
     await kms.enableKey({ keyId });
-    for (const _again of [1, 2]) await kms.disableKey({ keyId });
+    await kms.disableKey({ keyId });
+    await kms.disableKey({ keyId });
     const { keyMetadata } = await kms.describeKey({ keyId });
     expect([keyMetadata.keyState, keyMetadata.enabled]).toEqual(["Disabled", false]);
     await kms.enableKey({ keyId });

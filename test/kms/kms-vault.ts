@@ -8,6 +8,7 @@ import type { Unlocker } from "../../src/keystore/slots/way-in.ts";
 import { passphraseWith } from "../../src/keystore/slots/passphrase.ts";
 import type { VaultNotice } from "../../src/vault-events.ts";
 import { createVault, openVault, type Vault } from "../../src/vault.ts";
+import { canary } from "../canary.ts";
 import { scratchDirectories } from "../storage/scratch.ts";
 
 const CHEAP = { memoryKiB: 8, passes: 1, lanes: 1 };
@@ -30,7 +31,7 @@ export interface TestVault {
 }
 
 export function cheapPassphrase(): Unlocker {
-  return passphraseWith("a test", { cost: CHEAP, floor: CHEAP });
+  return passphraseWith(canary("passphrase"), { cost: CHEAP, floor: CHEAP });
 }
 
 /** Returns a function that makes vaults, all closed and removed after the file's tests. */
