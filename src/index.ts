@@ -9,6 +9,15 @@ export {
   type ErrorDetails,
   isCofferError,
 } from "./errors.ts";
+export { diagnoseVault, type DiagnoseVaultOptions } from "./diagnose-vault.ts";
+export type {
+  DiagnosisProgress,
+  FindingSeverity,
+  VaultCounts,
+  VaultDiagnosis,
+  VaultFinding,
+  VaultPart,
+} from "./diagnosis.ts";
 export type { EncryptionContext } from "./formats/context.ts";
 export { normalizePassphrase } from "./formats/passphrase-text.ts";
 export { passphrase } from "./keystore/slots/passphrase.ts";

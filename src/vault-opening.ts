@@ -109,6 +109,7 @@ export class VaultOpening {
         "Leftovers of an interrupted change could not be removed. It is tried again at the next open.";
       this.report({ type: "warning", message });
     });
+    await unlocked.keystore.settleDue();
     return unlocked;
   }
 

@@ -127,6 +127,7 @@ export class Vault {
 
   /** Locks, closes the database and releases the directory. Idempotent. */
   async close(): Promise<void> {
+    await this.#unlocked?.keystore.usage.flush();
     await this.lock();
     await this.#enqueue(async () => {
       if (this.#isClosed) return;

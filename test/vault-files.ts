@@ -6,9 +6,10 @@ import { readdir, readFile } from "node:fs/promises";
 import { join } from "node:path";
 import { passphraseWith } from "../src/keystore/slots/passphrase.ts";
 import type { Unlocker } from "../src/keystore/slots/way-in.ts";
+import { canary } from "./canary.ts";
 
 /** A passphrase slot of 8 KiB and one pass: microseconds instead of half a second. */
-export function cheapPassphrase(secret = "correct horse"): Unlocker {
+export function cheapPassphrase(secret: string = canary("passphrase")): Unlocker {
   const cost = { memoryKiB: 8, passes: 1, lanes: 1 };
   return passphraseWith(secret, { cost, floor: cost });
 }

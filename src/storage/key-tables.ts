@@ -83,8 +83,9 @@ export async function checkKeyTables(
   for (const table of tables) {
     if (isAsStated(table, index, sums, sets)) continue;
     if (!MIRRORED_TABLES.includes(table)) throw damagedTable(table, index.count(table), sets);
-    repairs.push(...(await repairFromMirror(store, setKey, table, index, sums)));
-    if (!isAsStated(table, index, sums, sets)) throw damagedTable(table, index.count(table), sets);
+    const repaired = await repairTable(store, setKey, table, index, sums, sets);
+    if (repaired === undefined) throw damagedTable(table, index.count(table), sets);
+    repairs.push(...repaired);
   }
   return { index, repairs };
 }
@@ -125,6 +126,22 @@ function isAsStated(
   );
 }
 
+/** Takes the records first where both open, as one of them may be older, then the mirrors: the sum decides. */
+async function repairTable(
+  store: SealedStore,
+  setKey: Uint8Array,
+  table: number,
+  index: RecordIndex,
+  sums: Map<number, Uint8Array>,
+  sets: ReadonlyMap<number, TableSum>,
+): Promise<StoreOperation[] | undefined> {
+  for (const isMirrorFirst of [false, true]) {
+    const repairs = await repairFromMirror(store, setKey, table, index, sums, isMirrorFirst);
+    if (isAsStated(table, index, sums, sets)) return repairs;
+  }
+  return undefined;
+}
+
 /**
  * Of each pair of record and mirror that are not the same bytes, takes the one that opens. Whether the result is
  * right, the sum decides.
@@ -135,6 +152,7 @@ async function repairFromMirror(
   table: number,
   index: RecordIndex,
   sums: Map<number, Uint8Array>,
+  isMirrorFirst: boolean,
 ): Promise<StoreOperation[]> {
   const pairs = new Map<string, { key: Uint8Array; first?: Uint8Array; mirror?: Uint8Array }>();
   const mirrorTable = table | 0x80;
@@ -152,7 +170,7 @@ async function repairFromMirror(
   for (const { key } of sorted) index.delete(key);
   sums.set(table, new Uint8Array(SET_SUM_BYTES));
   for (const { key, first, mirror } of sorted) {
-    const value = [first, mirror].find(
+    const value = (isMirrorFirst ? [mirror, first] : [first, mirror]).find(
       (candidate) => candidate !== undefined && opens(store, key, candidate),
     );
     if (value === undefined) continue;
