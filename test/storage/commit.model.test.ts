@@ -93,24 +93,31 @@ describe("a crash at any step", () => {
     const inspector = new Inspector(code);
     const seen = new Set<string>();
     const bad: string[] = [];
+    const isNew = (disk: SimulatedDisk): boolean => {
+      const before = seen.size;
+      return seen.add(disk.fingerprint({ withDurable: true })).size > before;
+    };
     for (const { steps, kind, disk } of crashes(first.disk, begun, first.disk.steps)) {
-      const fingerprint = disk.fingerprint({ withDurable: true });
-      if (seen.has(fingerprint)) continue;
-      seen.add(fingerprint);
+      if (!isNew(disk)) continue;
+      const found: string[] = [];
       const next = new History(disk, first.possibleAfter(steps));
       const reopened = await next.pass("openVault", () => open(disk, code));
-      // The next session makes a change, or ends without one.
-      const ending = new History(disk.killedAfter(disk.steps), new Set([next.passages[0]?.contents]));
-      await next.pass("change", async () => (await CHANGES["new key"]?.(reopened, 2), reopened));
-      const again = await ending.pass("openVault", () => open(ending.disk, code));
-      const ended = ending.disk.steps;
-      await ending.pass("close", () => again.close());
-      const found = [...(await badCrashes(next, inspector)), ...(await badCrashes(ending, inspector, ended))];
+      const opened = disk.steps;
+      found.push(...(await badCrashes(next, inspector)));
+      // Opening tidies up, and makes most of what a crash leaves the same.
+      if (isNew(disk.killedAfter(opened))) {
+        const ending = new History(disk.killedAfter(opened), new Set([next.passages[0]?.contents]));
+        await next.pass("change", async () => (await CHANGES["new key"]?.(reopened, 2), reopened));
+        found.push(...(await badCrashes(next, inspector, opened)));
+        const again = await ending.pass("openVault", () => open(ending.disk, code));
+        await ending.pass("close", () => again.close());
+        found.push(...(await badCrashes(ending, inspector)));
+      }
       bad.push(...found.map((line) => `${first.nameAt(steps)}, ${kind}; then ${line}`));
     }
     expect(bad).toEqual([]);
     expect(seen.size).toBeGreaterThan(30);
-    expect(inspector.asked).toBeGreaterThan(5000);
+    expect(inspector.asked).toBeGreaterThan(3000);
   });
 });
 

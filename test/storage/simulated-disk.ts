@@ -18,7 +18,7 @@ import { type EngineCall, openSimulatedEngine } from "./simulated-engine.ts";
 import { type CutKind, type DiskStep, SimulatedFiles } from "./simulated-files.ts";
 
 /** Where vaults go: the folder exists, is durable and is ours alone. */
-export const HOME = "/home/user";
+export const HOME = "/disk/user";
 
 export type CallName =
   | keyof Omit<FileSystemCalls, "open">
@@ -39,6 +39,9 @@ export type Fault = { readonly code: string } | "short";
 /** Asked before every call of the port and of the engine, not for those of the engine's own files. */
 export type FaultPlan = (call: CallName, path: string) => Fault | undefined;
 
+/** `isOurs` is false for the engine's own files. */
+export type SyncFilter = (call: "file sync" | "folder sync", path: string, isOurs: boolean) => boolean;
+
 export interface Cut {
   readonly kind: CutKind | "killed";
   readonly disk: SimulatedDisk;
@@ -54,8 +57,8 @@ export class SimulatedDisk {
   readonly environment: VaultEnvironment;
   /** What fails from now on. */
   faults: FaultPlan = () => undefined;
-  /** Files and folders whose fsync does nothing, though it says so. */
-  ignoredSyncs: (call: "file sync" | "folder sync", path: string) => boolean = () => false;
+  /** Asked at each fsync: where true, it does nothing, though it says that it has. */
+  ignoredSyncs: SyncFilter = () => false;
   readonly #log: DiskStep[] = [];
   readonly #base: SimulatedFiles;
   readonly #now: SimulatedFiles;
@@ -79,7 +82,6 @@ export class SimulatedDisk {
           create,
           before: (call) => void this.#fail(call, directory, true),
         }),
-      repairEngine: () => Promise.resolve(),
     };
   }
 
@@ -90,7 +92,7 @@ export class SimulatedDisk {
       files.apply({ type: "mkdir", folder, name, inode, mode: 0o700 });
       files.apply({ type: "sync", inode: folder });
     };
-    mkdir(1, "home", 2);
+    mkdir(1, "disk", 2);
     mkdir(2, "user", 3);
     mkdir(1, "tmp", 4);
     return new SimulatedDisk(files);
@@ -140,13 +142,15 @@ export class SimulatedDisk {
     return inode?.kind === "directory" ? [...inode.names.keys()].sort() : [];
   }
 
-  /** A text that is the same for disks that hold the same, whoever it was that locked the vault last. */
+  /**
+   * A text that is the same for disks that hold the same, whoever it was that locked the vault last; `withDurable`,
+   * also after a power cut, but for temporary files, which nothing reads.
+   */
   fingerprint({ withDurable = false }: { readonly withDurable?: boolean } = {}): string {
-    const nameOf = (name: string): string => (name.startsWith("vault.lock.") ? "vault.lock.…" : name);
-    return this.#now.fingerprint(
-      (name) => (name === "vault.lock" ? "vault.lock taken" : nameOf(name)),
-      withDurable,
-    );
+    return this.#now.fingerprint((name) => {
+      if (name.startsWith("vault.lock")) return name === "vault.lock" ? "lock taken" : "lock made";
+      return withDurable && name.endsWith(".tmp") ? undefined : name;
+    }, withDurable);
   }
 
   #at(steps: number): SimulatedFiles {
@@ -238,7 +242,7 @@ export class SimulatedDisk {
         if (proc !== undefined) return this.#textHandle(proc);
         const isNew = (flags & constants.O_CREAT) !== 0;
         const inode = isNew ? create(path, mode) : this.#inodeOf(path);
-        return this.#handle(path, inode, fail);
+        return this.#handle(path, inode, fail, isOurs);
       },
       rename: async (from, to) => {
         fail("rename", from);
@@ -311,7 +315,12 @@ export class SimulatedDisk {
     };
   }
 
-  #handle(path: string, inode: number, fail: (call: CallName, path: string) => boolean): FileHandleCalls {
+  #handle(
+    path: string,
+    inode: number,
+    fail: (call: CallName, path: string) => boolean,
+    isOurs: boolean,
+  ): FileHandleCalls {
     const syncName = this.#now.inode(inode).kind === "file" ? "file sync" : "folder sync";
     const write = async (bytes: Uint8Array, position: number): Promise<number> => {
       const isShort = fail("file write", path);
@@ -337,7 +346,7 @@ export class SimulatedDisk {
           this.#do({ type: "failed-sync", inode });
           throw error;
         }
-        if (!this.ignoredSyncs(syncName, path)) this.#do({ type: "sync", inode });
+        if (!this.ignoredSyncs(syncName, path, isOurs)) this.#do({ type: "sync", inode });
       },
       stat: async () => {
         fail("file stat", path);

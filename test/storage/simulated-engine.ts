@@ -134,6 +134,8 @@ async function start(
   await current.write(utf8(String(number)), 0);
   await current.sync();
   await current.close();
+  // CURRENT must not name a file that is not there.
+  await fs.syncDirectory(directory);
   await fs.rename(temporary, join(directory, "CURRENT"));
   await fs.syncDirectory(directory);
   return file;

@@ -7,7 +7,7 @@
  * @module
  */
 import { createHash } from "node:crypto";
-import { compare, concat } from "../../src/bytes.ts";
+import { concat } from "../../src/bytes.ts";
 
 /** One step that changes the disk, in the order in which they happened. Inodes are numbered for good. */
 export type DiskStep =
@@ -58,6 +58,8 @@ export interface FileInode {
   readonly bytes: Uint8Array;
   readonly durable: Uint8Array;
   readonly pending: readonly FileWrite[];
+  /** True when a failed fsync has left something in memory that no later one flushes. */
+  readonly isLossy: boolean;
 }
 
 export interface FolderInode {
@@ -199,9 +201,7 @@ export class SimulatedFiles {
     const inodes = [...this.#inodes.values()];
     const folders = inodes.filter((inode) => inode.kind === "directory");
     const hasNames = folders.some((inode) => !hasSameNames(inode.names, inode.durable));
-    const hasContent = inodes.some(
-      (inode) => inode.kind === "file" && compare(inode.bytes, inode.durable) !== 0,
-    );
+    const hasContent = inodes.some((inode) => inode.kind === "file" && inode.bytes !== inode.durable);
     const cuts = [{ kind: "all kept" as CutKind, files: this.#cut({}) }];
     const add = (kind: CutKind, kept: Kept): void => void cuts.push({ kind, files: this.#cut(kept) });
     if (hasNames || hasContent) add("unsynced dropped", { names: "none", content: "none" });
@@ -284,7 +284,7 @@ function inodeAfterCut(number: number, inode: Inode, { names, content, torn }: K
       const before = inode.pending.slice(0, -1).reduce(written, inode.durable);
       bytes = written(before, torn);
     }
-    return { ...inode, bytes, durable: bytes, pending: [] };
+    return { ...inode, bytes, durable: bytes, pending: [], isLossy: false };
   }
   let left = inode.names;
   if (names === "none") left = inode.durable;
@@ -293,7 +293,7 @@ function inodeAfterCut(number: number, inode: Inode, { names, content, torn }: K
 }
 
 function file(bytes: Uint8Array, mode: number, changed: number): FileInode {
-  return { kind: "file", mode, changed, bytes, durable: NOTHING, pending: [] };
+  return { kind: "file", mode, changed, bytes, durable: NOTHING, pending: [], isLossy: false };
 }
 
 function folder(mode: number, changed: number): FolderInode {
@@ -301,10 +301,12 @@ function folder(mode: number, changed: number): FolderInode {
 }
 
 function flushed(inode: Inode, isGood: boolean): Inode {
-  if (!isGood) return inode.kind === "file" ? { ...inode, pending: [] } : inode;
-  return inode.kind === "file"
-    ? { ...inode, durable: inode.pending.reduce(written, inode.durable), pending: [] }
-    : { ...inode, durable: inode.pending.reduce(renamed, inode.durable), pending: [] };
+  if (inode.kind === "directory") {
+    return isGood ? { ...inode, durable: inode.names, pending: [] } : inode;
+  }
+  if (!isGood) return { ...inode, pending: [], isLossy: inode.isLossy || inode.pending.length > 0 };
+  const durable = inode.isLossy ? inode.pending.reduce(written, inode.durable) : inode.bytes;
+  return { ...inode, durable, pending: [] };
 }
 
 function renamed(names: Names, { set, remove }: NameChange): Names {
@@ -327,7 +329,7 @@ function digestOf(bytes: Uint8Array): string {
 }
 
 function hasSameNames(a: Names, b: Names): boolean {
-  return a.size === b.size && [...a].every(([name, inode]) => b.get(name) === inode);
+  return a === b || (a.size === b.size && [...a].every(([name, inode]) => b.get(name) === inode));
 }
 
 function written(before: Uint8Array, { position, bytes }: FileWrite): Uint8Array {
