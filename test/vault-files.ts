@@ -20,9 +20,12 @@ export async function treeOf(directory: string, below = ""): Promise<Map<string,
   const entries = await readdir(join(directory, below), { withFileTypes: true });
   for (const entry of entries.sort((a, b) => (a.name < b.name ? -1 : 1))) {
     const path = join(below, entry.name);
-    if (!entry.isDirectory()) tree.set(path, (await readFile(join(directory, path))).toString("hex"));
-    else
-      for (const item of [[`${path}/`, ""] as const, ...(await treeOf(directory, path))]) tree.set(...item);
+    if (!entry.isDirectory()) {
+      tree.set(path, (await readFile(join(directory, path))).toString("hex"));
+      continue;
+    }
+    tree.set(`${path}/`, "");
+    for (const [name, bytes] of await treeOf(directory, path)) tree.set(name, bytes);
   }
   return tree;
 }
