@@ -14,6 +14,7 @@ import type { FileSystem } from "./storage/file-system.ts";
 import { type HeaderCopies, readHeaderCopies } from "./storage/header-copies.ts";
 import { KeptDatabase } from "./storage/kept-database.ts";
 import { ReopenableStore } from "./storage/reopenable-store.ts";
+import { openSalvagedStore, SalvagedDatabase } from "./storage/salvaged-store.ts";
 import { databaseDirectory, sweepVaultDirectory } from "./storage/vault-directory.ts";
 import { acquireVaultLock, inspectVaultLock, type VaultLock } from "./storage/vault-lock.ts";
 import type { VaultNotice } from "./vault-events.ts";
@@ -22,8 +23,6 @@ import type { VaultNotice } from "./vault-events.ts";
 export interface VaultEnvironment {
   readonly fs: FileSystem;
   readonly openEngine: OpenEngine;
-  /** Rebuilds a database that the engine refuses; only ever on a copy. */
-  readonly repairEngine: (directory: string) => Promise<void>;
 }
 
 /** Returns the root key, for {@link UnlockedVault} to take over. */
@@ -34,7 +33,7 @@ export interface OpeningOptions {
   readonly report: (notice: VaultNotice) => void;
   /** Refuses a directory that others can reach, instead of warning. */
   readonly isStrict?: boolean | undefined;
-  /** Reads what authenticates from a copy, and passes over the rest. */
+  /** Reads what authenticates, and passes over the rest. Writes nothing. */
   readonly isSalvage?: boolean | undefined;
 }
 
@@ -151,22 +150,19 @@ export class VaultOpening {
 
   #groundOf({ database }: ParsedHeader): DatabaseGround {
     const path = databaseDirectory(this.directory, database);
+    if (this.#isSalvage) return new SalvagedDatabase(path);
     return this.isReadOnly
       ? new CopiedDatabase(this.fs, path)
       : new KeptDatabase(this.fs, this.directory, path);
   }
 
   async #openEngine(ground: DatabaseGround): Promise<ReopenableStore> {
-    const { openEngine, repairEngine } = this.#environment;
+    const { fs, openEngine } = this.#environment;
     const path = await ground.prepare();
-    const engine = new ReopenableStore(() => openEngine(path, { create: false }));
-    try {
-      await engine.reopen();
-    } catch (error) {
-      if (!this.#isSalvage || !isCofferError(error, "COFFER_DAMAGED")) throw error;
-      await repairEngine(path);
-      await engine.reopen();
-    }
+    const engine = new ReopenableStore(() =>
+      this.#isSalvage ? openSalvagedStore(fs, path) : openEngine(path, { create: false }),
+    );
+    await engine.reopen();
     return engine;
   }
 

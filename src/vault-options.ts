@@ -27,7 +27,7 @@ export interface OpenVaultOptions {
   readonly onWarning?: (notice: VaultNotice) => void;
   /**
    * After `COFFER_DAMAGED` or `COFFER_ROLLED_BACK`: gives out, for reading only, every record that authenticates by
-   * itself. Works on a copy; the vault's own files are not touched. @defaultValue false
+   * itself. The vault's own files are only read. @defaultValue false
    */
   readonly salvage?: boolean;
   /** Refuses, with `COFFER_ACCESS_DENIED`, a vault that other users can reach, instead of warning. @defaultValue false */

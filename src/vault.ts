@@ -13,7 +13,7 @@ import type { UnlockedVault } from "./keystore/unlocked-vault.ts";
 import { Kms } from "./kms/kms.ts";
 import { redact, wipe } from "./secret.ts";
 import { nodeFileSystem } from "./storage/file-system.ts";
-import { openLevelStore, repairLevelStore } from "./storage/level-store.ts";
+import { openLevelStore } from "./storage/level-store.ts";
 import { VaultEmitter, type VaultEventName, type VaultListener, type VaultNotice } from "./vault-events.ts";
 import { type RootOf, type VaultEnvironment, VaultOpening } from "./vault-opening.ts";
 import {
@@ -29,7 +29,6 @@ import {
 const NODE_ENVIRONMENT: VaultEnvironment = {
   fs: nodeFileSystem,
   openEngine: openLevelStore,
-  repairEngine: repairLevelStore,
 };
 
 export type VaultState = "unlocked" | "locked" | "closed";

@@ -22,7 +22,7 @@ export interface DatabaseGround {
 }
 
 /**
- * A copy in the system's folder for temporary files, for a medium that cannot be written and for salvage: LevelDB
+ * A copy in the system's folder for temporary files, for a medium that cannot be written: LevelDB
  * must write to open. It holds ciphertext only, and is removed at the end.
  */
 export class CopiedDatabase implements DatabaseGround {

@@ -22,6 +22,11 @@ export function isKeptName(name: string): boolean {
   return /^db-\d+(?:\.keep|\.keep-new|\.keep-old|\.failed)$/u.test(name);
 }
 
+/** Path of the folder in which the files of `db-N` are kept. */
+export function keptFolder(database: string): string {
+  return database + KEPT;
+}
+
 export class KeptDatabase implements DatabaseGround {
   readonly #fs: FileSystem;
   readonly #directory: string;

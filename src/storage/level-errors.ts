@@ -33,10 +33,7 @@ export function openError(error: unknown): CofferError {
   if (text.includes("error_if_exists")) return existsError(error);
   if (code === "LEVEL_IO_ERROR") {
     const cause = systemError(error);
-    // A file that LevelDB's own records name and that is gone is damage, not a mistake in the path.
-    return cause.code === "ENOENT"
-      ? damagedError("one of its files is missing", error)
-      : ioError(cause, "open the database");
+    return lackOf(cause, error) ?? ioError(cause, "open the database");
   }
   return damagedError("LevelDB refuses it", error);
 }
@@ -45,7 +42,10 @@ export function openError(error: unknown): CofferError {
 export function readError(error: unknown): Error {
   const { code } = levelCause(error);
   if (code === "LEVEL_CORRUPTION") return damagedError("a part of it cannot be read", error);
-  if (code === "LEVEL_IO_ERROR") return ioError(systemError(error), "read the database");
+  if (code === "LEVEL_IO_ERROR") {
+    const cause = systemError(error);
+    return lackOf(cause, error) ?? ioError(cause, "read the database");
+  }
   if (
     code === "LEVEL_DATABASE_NOT_OPEN" ||
     code === "LEVEL_ITERATOR_NOT_OPEN" ||
@@ -54,6 +54,13 @@ export function readError(error: unknown): Error {
     return new StoreClosedError({ cause: error });
   }
   return error instanceof TypeError ? error : damagedError("a part of it cannot be read", error);
+}
+
+/** A file that LevelDB's own records name, and that is gone or too short, is damage, not a mistake in the path. */
+function lackOf({ code }: { readonly code: string }, error: unknown): DamagedError | undefined {
+  if (code === "ENOENT") return damagedError("one of its files is missing", error);
+  // What LevelDB says of a read beyond the end of a file that it has mapped.
+  return code === "EINVAL" ? damagedError("one of its files is too short", error) : undefined;
 }
 
 // The reason proper is one level down: the error itself only says that the database is not open.
@@ -75,6 +82,7 @@ const ERRNO_BY_TEXT: readonly (readonly [text: string, errno: string])[] = [
   ["File too large", "EFBIG"],
   ["Input/output error", "EIO"],
   ["No such file or directory", "ENOENT"],
+  ["Invalid argument", "EINVAL"],
   ["resource busy", "EBUSY"],
   ["Device or resource busy", "EBUSY"],
 ];

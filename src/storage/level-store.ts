@@ -30,6 +30,7 @@ import {
   type StoreRange,
   type StoreSnapshot,
 } from "./store.ts";
+import { findFatalTable } from "./table-check.ts";
 
 /** LevelDB starts a new log about every 4 MiB, and writes a table then. */
 const SWEEP_BYTES = 1_048_576;
@@ -85,6 +86,8 @@ export async function openLevelStore(directory: string, options: LevelStoreOptio
   try {
     store = new LevelStore(await openDatabase(directory, options.create), fs, directory, identity);
     await store.restrictModes();
+    // LevelDB renames its new CURRENT into place and leaves that to chance; batches are to be durable from here on.
+    await fs.syncDirectory(directory);
     return store;
   } catch (error) {
     await store?.close().catch(() => undefined);
@@ -381,6 +384,9 @@ async function assertDatabase(fs: FileSystem, directory: string): Promise<void> 
       ({ name, kind }) => kind !== "file" && !(kind === "directory" && name === "lost"),
     );
     if (strange !== undefined) throw damagedError("its folder holds something that is not a regular file");
+    if ((await findFatalTable(fs, directory)) !== undefined) {
+      throw damagedError("one of its tables cannot be read");
+    }
   } catch (error) {
     if (hasErrno(error, "ENOENT", "ENOTDIR")) throw damagedError("its folder is missing", error);
     throw ioError(error, "look at the database", directory);

@@ -3,6 +3,7 @@
  * @module
  */
 import { execFile, spawn, type ChildProcessWithoutNullStreams } from "node:child_process";
+import { existsSync } from "node:fs";
 import { chmod, lstat, mkdtemp, readdir, realpath, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -10,17 +11,22 @@ import { promisify } from "node:util";
 import { afterAll } from "vitest";
 
 /** Returns a function that makes fresh directories, all removed after the file's tests. Paths are canonical. */
-export function scratchDirectories(): () => Promise<string> {
+export function scratchDirectories(parent: string = tmpdir()): () => Promise<string> {
   const made: string[] = [];
   afterAll(async () => {
     for (const path of made) await rm(path, { recursive: true, force: true });
   });
   return async () => {
-    const path = await realpath(await mkdtemp(join(tmpdir(), "coffer-test-")));
+    const path = await realpath(await mkdtemp(join(parent, "coffer-test-")));
     await chmod(path, 0o700);
     made.push(path);
     return path;
   };
+}
+
+/** As {@link scratchDirectories}, in memory where the system offers that: for tests that do not depend on a drive. */
+export function fastScratchDirectories(): () => Promise<string> {
+  return scratchDirectories(existsSync("/dev/shm") ? "/dev/shm" : tmpdir());
 }
 
 /** Permission bits, as `0o600`. */

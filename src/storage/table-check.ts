@@ -1,0 +1,139 @@
+/**
+ * A look at LevelDB's tables before LevelDB reads them. It was built with its assertions: an entry whose key is
+ * shorter than eight bytes, as in a sector of zeros, ends the whole process, and so does a block of absurd length.
+ * Checksums are left alone: a record whose value has rotted is still read, and taken from its mirror.
+ * Source: LevelDB 1.20, doc/table_format.txt, table/block.cc, table/format.cc.
+ * @module
+ */
+import { join } from "node:path";
+import { readU32 } from "../bytes.ts";
+import type { FileSystem } from "./file-system.ts";
+
+const FOOTER_BYTES = 48;
+const BLOCK_TRAILER_BYTES = 5;
+const INTERNAL_KEY_MIN_BYTES = 8;
+const MAX_TABLE_BYTES = 1_073_741_824;
+
+interface BlockHandle {
+  readonly offset: number;
+  readonly size: number;
+}
+
+/** Returns the name of a table in `directory` that would end the process; undefined when there is none. */
+export async function findFatalTable(fs: FileSystem, directory: string): Promise<string | undefined> {
+  for (const { name, kind } of await fs.readDirectory(directory)) {
+    if (kind !== "file" || !/^\d+\.(?:ldb|sst)$/u.test(name)) continue;
+    if (isFatalTable(await fs.readFile(join(directory, name), { maxBytes: MAX_TABLE_BYTES }))) return name;
+  }
+  return undefined;
+}
+
+/** True when reading this table would end the process. One that LevelDB refuses in words is none. */
+export function isFatalTable(bytes: Uint8Array): boolean {
+  if (bytes.length < FOOTER_BYTES) return false;
+  // Footer: handle of the index of indexes, handle of the index, zeros, magic.
+  const footer = bytes.length - FOOTER_BYTES;
+  const meta = readHandle(bytes, footer);
+  const index = meta && readHandle(bytes, meta.end);
+  if (meta === undefined || index === undefined) return false;
+  if (!isWithin(meta, bytes) || !isWithin(index, bytes)) return true;
+  const visit = (at: number): boolean => {
+    const handle = readHandle(bytes, at);
+    if (handle === undefined) return false;
+    return !isWithin(handle, bytes) || isFatalBlock(bytes, handle);
+  };
+  return isFatalBlock(bytes, index, visit);
+}
+
+/** @param isFatalValue asked of each value's place. */
+function isFatalBlock(
+  bytes: Uint8Array,
+  { offset, size }: BlockHandle,
+  isFatalValue: (at: number) => boolean = () => false,
+): boolean {
+  const end = offset + size;
+  const restarts = restartsOf(bytes, offset, end);
+  if (restarts === undefined) return false;
+  const starts = [offset];
+  for (let at = restarts; at < end - 4; at += 4) starts.push(offset + littleEndian32(bytes, at));
+  if (walk(bytes, offset, restarts, isFatalValue)) return true;
+  // A search jumps to these and reads one entry.
+  return starts.some((at) => entryAt(bytes, at, restarts)?.isFatal === true);
+}
+
+function walk(
+  bytes: Uint8Array,
+  from: number,
+  limit: number,
+  isFatalValue: (at: number) => boolean,
+): boolean {
+  let keyLength = 0;
+  for (let at = from; at < limit;) {
+    const entry = entryAt(bytes, at, limit);
+    // LevelDB stops here in words.
+    if (entry === undefined || entry.shared > keyLength) return false;
+    if (entry.isFatal || isFatalValue(entry.valueStart)) return true;
+    keyLength = entry.keyLength;
+    at = entry.end;
+  }
+  return false;
+}
+
+interface Entry {
+  readonly shared: number;
+  readonly keyLength: number;
+  readonly valueStart: number;
+  readonly end: number;
+  readonly isFatal: boolean;
+}
+
+/** `varint shared ‖ varint unshared ‖ varint value length ‖ key bytes ‖ value`. */
+function entryAt(bytes: Uint8Array, at: number, limit: number): Entry | undefined {
+  if (limit - at < 3) return undefined;
+  const shared = readVarint(bytes, at, limit);
+  const unshared = shared && readVarint(bytes, shared.end, limit);
+  const length = unshared && readVarint(bytes, unshared.end, limit);
+  if (shared === undefined || unshared === undefined || length === undefined) return undefined;
+  const valueStart = length.end + unshared.value;
+  const end = valueStart + length.value;
+  if (end > limit) return undefined;
+  const keyLength = shared.value + unshared.value;
+  return { shared: shared.value, keyLength, valueStart, end, isFatal: keyLength < INTERNAL_KEY_MIN_BYTES };
+}
+
+/** Where a block's list of restart points begins; undefined where LevelDB refuses the block in words. */
+function restartsOf(bytes: Uint8Array, offset: number, end: number): number | undefined {
+  if (end - offset < 4) return undefined;
+  const restarts = end - 4 - 4 * littleEndian32(bytes, end - 4);
+  return restarts < offset ? undefined : restarts;
+}
+
+function isWithin({ offset, size }: BlockHandle, bytes: Uint8Array): boolean {
+  // One that begins within the file and is a little too long is refused in words; one of gigabytes is not.
+  return offset + size + BLOCK_TRAILER_BYTES <= bytes.length;
+}
+
+function readHandle(bytes: Uint8Array, at: number): (BlockHandle & { readonly end: number }) | undefined {
+  const offset = readVarint(bytes, at, bytes.length);
+  const size = offset && readVarint(bytes, offset.end, bytes.length);
+  return offset && size && { offset: offset.value, size: size.value, end: size.end };
+}
+
+function readVarint(
+  bytes: Uint8Array,
+  at: number,
+  limit: number,
+): { readonly value: number; readonly end: number } | undefined {
+  let value = 0;
+  for (let index = 0; index < 10 && at + index < limit; index++) {
+    const byte = bytes[at + index] as number;
+    value += (byte & 0x7f) * 2 ** (7 * index);
+    if (byte < 0x80) return { value, end: at + index + 1 };
+  }
+  return undefined;
+}
+
+function littleEndian32(bytes: Uint8Array, at: number): number {
+  const [a, b, c, d] = bytes.subarray(at, at + 4);
+  return readU32(Uint8Array.of(d ?? 0, c ?? 0, b ?? 0, a ?? 0), 0);
+}
