@@ -3,7 +3,7 @@
  * it hands over is checked here, with the keys where there are any.
  * @module
  */
-import { join } from "node:path";
+import { basename, join } from "node:path";
 import type { DiagnosisProgress, Findings, VaultCounts } from "./diagnosis.ts";
 import { isCofferError } from "./errors.ts";
 import { type ParsedHeader, verifyHeaderMac } from "./formats/header.ts";
@@ -14,11 +14,13 @@ import type { VaultKeys } from "./keystore/vault-keys.ts";
 import { CopiedDatabase } from "./storage/database-ground.ts";
 import type { DirectoryContents } from "./storage/directory-inspection.ts";
 import type { FileSystem } from "./storage/file-system.ts";
+import { openSalvagedStore } from "./storage/salvaged-store.ts";
 import {
   type DatabaseOutcome,
   readUntrustedDatabase,
   type UntrustedDatabaseOptions,
 } from "./storage/untrusted-database.ts";
+import { databaseDirectory } from "./storage/vault-directory.ts";
 
 export interface ContentsOptions {
   readonly fs: FileSystem;
@@ -36,10 +38,8 @@ export interface ContentsOptions {
 
 /** What the records say, for a repair. */
 export interface ContentsDiagnosis {
-  /** True when every record was compared, whatever came of it. */
+  /** True when LevelDB read the database and every record was compared, whatever came of it. */
   readonly isComplete: boolean;
-  /** True when reading it harmed no process: only then may it be opened in this one. */
-  readonly isSafeToOpen: boolean;
   readonly counts: VaultCounts | undefined;
   /** True when a change writes records anew from their mirrors. */
   readonly hasMendableTables: boolean;
@@ -49,7 +49,6 @@ export interface ContentsDiagnosis {
 
 const NOTHING: ContentsDiagnosis = {
   isComplete: false,
-  isSafeToOpen: false,
   counts: undefined,
   hasMendableTables: false,
   mirrorRepairs: [],
@@ -77,17 +76,19 @@ export async function diagnoseContents(options: ContentsOptions): Promise<Conten
 
 async function diagnoseDatabase(options: ContentsOptions): Promise<ContentsDiagnosis> {
   const { fs, directory, header, contents, findings } = options;
-  const name = `db-${header.database}`;
+  const name = basename(databaseDirectory(directory, header.database));
   // The next open puts kept files back first: it is them that count.
   const counting = contents.kept.includes(`${name}.keep`) ? `${name}.keep` : name;
   const copy = new CopiedDatabase(fs, join(directory, counting));
   try {
-    const { outcome, result, count } = await readCopy(options, copy, false);
+    const { outcome, result, count } = await readCopy(options, copy);
     judgeOutcome(outcome, findings);
-    if (outcome.outcome === "read") return judgeRecords(options, result, count);
-    if (outcome.outcome === "not-started" || outcome.step === "load") return NOTHING;
-    const rebuilt = await readCopy(options, copy, true);
-    judgeRebuilt(rebuilt, findings);
+    if (outcome.outcome === "read") {
+      const diagnosis = judgeRecords(options, result, count);
+      if (result !== undefined && !isUsable(result)) await tellSalvage(options);
+      return diagnosis;
+    }
+    if (outcome.outcome !== "not-started" && outcome.step !== "load") await tellSalvage(options);
     return NOTHING;
   } catch (error) {
     if (!isCofferError(error, "COFFER_DAMAGED")) throw error;
@@ -95,10 +96,40 @@ async function diagnoseDatabase(options: ContentsOptions): Promise<ContentsDiagn
       "damage",
       "database",
       "The vault's database is missing. Put its folder back from a copy of the vault, or restore a backup.",
+      { topic: "leveldb" },
     );
     return NOTHING;
   } finally {
     await copy.end();
+  }
+}
+
+/** True when opening accepts the records, if only with the help of their mirrors. */
+function isUsable({ state, tables, foreign }: RecordsCheck): boolean {
+  if (typeof state !== "object" || foreign > 0) return false;
+  return tables.every(({ isSound, isMendable }) => isSound || isMendable);
+}
+
+/** Counts what openVault with salvage would give out, in the way in which it does: LevelDB has no part in it. */
+async function tellSalvage({ fs, directory, header, findings, keys }: ContentsOptions): Promise<void> {
+  if (keys === undefined) return;
+  const check = new RecordCheck(keys);
+  try {
+    const store = await openSalvagedStore(fs, databaseDirectory(directory, header.database));
+    try {
+      for await (const [key, value] of store.entries()) check.add(key, value);
+    } finally {
+      await store.close();
+    }
+    const { readable, total } = check.result();
+    findings.add(
+      "note",
+      "records",
+      `openVault with salvage gives out ${readable} of ${total} records; some may be older than the last.`,
+      { topic: "salvage" },
+    );
+  } finally {
+    check.end();
   }
 }
 
@@ -112,7 +143,6 @@ interface DatabaseRead {
 async function readCopy(
   { keys, child, onProgress, signal }: ContentsOptions,
   copy: CopiedDatabase,
-  isRepair: boolean,
 ): Promise<DatabaseRead> {
   const check = keys === undefined ? undefined : new RecordCheck(keys);
   let records = 0;
@@ -121,7 +151,6 @@ async function readCopy(
     const outcome = await readUntrustedDatabase(await copy.prepare(), {
       ...child,
       signal,
-      isRepair,
       take: (entries) => {
         for (const [key, value] of entries) {
           check?.add(key, value);
@@ -159,7 +188,7 @@ function judgeOutcome(outcome: DatabaseOutcome, findings: Findings): void {
     return findings.add(
       "damage",
       "database",
-      `LevelDB ${doing}: files of it are missing or altered. Keep the directory as it is and restore a backup; openVault with salvage gives out what is left.`,
+      `LevelDB ${doing}: files of it are missing or altered. Keep the directory as it is and restore a backup, or take what openVault with salvage gives out.`,
       about,
     );
   }
@@ -170,24 +199,9 @@ function judgeOutcome(outcome: DatabaseOutcome, findings: Findings): void {
   findings.add(
     "damage",
     "database",
-    `${how}: a file of it is altered, by rot or on purpose. Do not open it in a program that must go on; restore a backup.`,
+    `${how}: a file of it is altered, by rot or on purpose. Opening it would end the program: restore a backup, or take what openVault with salvage gives out.`,
     about,
   );
-}
-
-/** What could be saved of a database that LevelDB does not read as it is. */
-function judgeRebuilt({ outcome, result, count }: DatabaseRead, findings: Findings): void {
-  const about = { topic: "rebuilt" };
-  if (outcome.outcome !== "read") {
-    const message = "LevelDB's own repair, tried on a copy, brings nothing back either. Restore a backup.";
-    return findings.add("note", "database", message, about);
-  }
-  const found =
-    result === undefined
-      ? `${count.records} records are left; how many of them are right shows only with a way in`
-      : `${result.readable} of at least ${result.total} records authenticate, though some may be older than the last`;
-  const message = `After LevelDB's own repair of a copy, ${found}. openVault with salvage gives them out.`;
-  findings.add("note", "database", message, about);
 }
 
 function judgeRecords(
@@ -199,7 +213,7 @@ function judgeRecords(
     if (!hasState) findings.add("damage", "database", LOST_STATE, { topic: "state" });
     const message = `The database holds ${records} records. Whether they are right shows only with a way in.`;
     findings.add("note", "records", message, { topic: "counted" });
-    return { ...NOTHING, isSafeToOpen: true };
+    return NOTHING;
   }
   const { state, tables, mirrors, foreign, references } = result;
   if (state === "absent") findings.add("damage", "database", LOST_STATE, { topic: "state" });
@@ -234,18 +248,9 @@ function judgeRecords(
       },
     );
   }
-  if (typeof state !== "object" || references === undefined) {
-    findings.add(
-      "note",
-      "records",
-      `${result.readable} of at least ${result.total} records authenticate by themselves. openVault with salvage gives them out.`,
-      { topic: "salvage" },
-    );
-  }
   const found = (table: number): number => tables.find((check) => check.table === table)?.found ?? 0;
   return {
     isComplete: true,
-    isSafeToOpen: true,
     counts: {
       keys: found(TABLES.keys),
       keyVersions: found(TABLES.versions),

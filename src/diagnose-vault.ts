@@ -33,6 +33,8 @@ export interface DiagnoseVaultOptions {
    */
   readonly repair?: boolean;
   readonly onProgress?: (progress: DiagnosisProgress) => void;
+  /** For the repair, as for openVault: milliseconds since 1970. @defaultValue Date.now */
+  readonly clock?: () => number;
   readonly signal?: AbortSignal;
 }
 
@@ -55,6 +57,7 @@ const OPTIONS = strictObject({
   unlock: optional(custom<Unlocker>((value) => value instanceof WayIn, "expected a way in")),
   repair: optional(boolean("expected a boolean")),
   onProgress: optional(function_("expected a function")),
+  clock: optional(function_("expected a function")),
   signal: optional(instance(AbortSignal, "expected an AbortSignal")),
 });
 
@@ -236,7 +239,14 @@ class Doctor {
     if (this.#wayIn === undefined) return { part: "header", message: NEEDS_WAY_IN };
     if (this.#root === undefined || !("bytes" in this.#root)) return undefined;
     if (files.lock.state === "held" || contents?.isComplete !== true) return undefined;
-    return repairVault(this.#environment, this.#directory, this.#root.bytes, files, contents);
+    return repairVault({
+      environment: this.#environment,
+      directory: this.#directory,
+      clock: this.#options.clock ?? Date.now,
+      root: this.#root.bytes,
+      files,
+      contents,
+    });
   }
 
   #progress(step: DiagnosisProgress["step"], records = 0): void {

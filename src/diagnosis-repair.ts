@@ -50,27 +50,31 @@ export async function repairModes(
   }
 }
 
+/** What a repair stands on, as the diagnosis found it. */
+export interface RepairOptions {
+  readonly environment: VaultEnvironment;
+  readonly directory: string;
+  /** Milliseconds since 1970. */
+  readonly clock: () => number;
+  /** Lent. */
+  readonly root: Uint8Array;
+  readonly files: FilesDiagnosis;
+  readonly contents: ContentsDiagnosis;
+}
+
 /**
  * Opens the vault, which sweeps leftovers and takes over a stale lock, and makes one change where header copies,
  * records or mirrors are to be written anew. A vault that does not open stays as it is, every byte.
- * @param root lent.
  * @returns why it did not come about; undefined when it did, or when there was nothing to do.
  */
-export async function repairVault(
-  environment: VaultEnvironment,
-  directory: string,
-  root: Uint8Array,
-  files: FilesDiagnosis,
-  contents: ContentsDiagnosis,
-): Promise<RepairNote | undefined> {
+export async function repairVault(options: RepairOptions): Promise<RepairNote | undefined> {
+  const { environment, directory, files, contents } = options;
   const { temporary, kept, otherDatabases, deadSiblings } = files.contents;
   const needsChange =
     !files.areCopiesEqual || contents.hasMendableTables || contents.mirrorRepairs.length > 0;
   const hasLeftovers = temporary.length + kept.length + otherDatabases.length > 0;
   try {
-    if (needsChange || hasLeftovers || files.lock.state !== "free") {
-      await openAndChange(environment, directory, root, needsChange ? contents.mirrorRepairs : undefined);
-    }
+    if (needsChange || hasLeftovers || files.lock.state !== "free") await openAndChange(options, needsChange);
     if (deadSiblings.length > 0) await removeDeadSiblings(environment.fs, directory);
     return undefined;
   } catch (error) {
@@ -80,17 +84,14 @@ export async function repairVault(
 }
 
 async function openAndChange(
-  environment: VaultEnvironment,
-  directory: string,
-  root: Uint8Array,
-  mirrors: readonly Uint8Array[] | undefined,
+  { environment, directory, clock, root, contents }: RepairOptions,
+  needsChange: boolean,
 ): Promise<void> {
-  const ignore = (): void => undefined;
-  const opening = await VaultOpening.begin(environment, directory, { clock: Date.now, report: ignore });
+  const opening = await VaultOpening.begin(environment, directory, { clock, report: () => undefined });
   try {
     const unlocked = await opening.unlock(async () => copy(root));
     try {
-      if (mirrors !== undefined) await writeAnew(unlocked.keystore, mirrors);
+      if (needsChange) await writeAnew(unlocked.keystore, contents.mirrorRepairs);
     } finally {
       await unlocked.end(new LockedError("The repair is over."));
     }

@@ -137,7 +137,7 @@ export class RecordCheck {
 
   #tableOf(table: number): Map<string, Stored> {
     let records = this.#tables.get(table);
-    if (records === undefined) this.#tables.set(table, (records = new Map()));
+    if (records === undefined) this.#tables.set(table, (records = new Map<string, Stored>()));
     return records;
   }
 

@@ -3,19 +3,17 @@
  * no key, so that a table made to take LevelDB over finds nothing, and one that aborts it ends nobody else.
  * @module
  */
-import { openLevelStore, repairLevelStore } from "./level-store.ts";
+import { openLevelStore } from "./level-store.ts";
 import type { Store } from "./store.ts";
 
 /** What the process is told first. Every later message, of any content, asks for the next batch. */
 export interface DatabaseTask {
   /** The copy: LevelDB rewrites it. */
   readonly directory: string;
-  /** Lets LevelDB rebuild the database before it is opened. */
-  readonly isRepair: boolean;
 }
 
 /** What a refusal came from. */
-export type DatabaseStep = "load" | "repair" | "open" | "read";
+export type DatabaseStep = "load" | "open" | "read";
 
 /** What the process answers, one message at a time. */
 export type DatabaseAnswer =
@@ -31,16 +29,12 @@ const MAX_VALUE_BYTES = 32_768;
 const MAX_BATCH_ENTRIES = 256;
 const MAX_BATCH_BYTES = 262_144;
 
-async function serve(port: NodeJS.Process, { directory, isRepair }: DatabaseTask): Promise<void> {
+async function serve(port: NodeJS.Process, { directory }: DatabaseTask): Promise<void> {
   let step: DatabaseStep = "load";
   let store: Store | undefined;
   try {
     await import("level");
     send(port, { kind: "loaded" });
-    if (isRepair) {
-      step = "repair";
-      await repairLevelStore(directory);
-    }
     step = "open";
     store = await openLevelStore(directory, { create: false });
     step = "read";

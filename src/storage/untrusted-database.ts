@@ -20,8 +20,6 @@ export type DatabaseOutcome =
   | { readonly outcome: "not-started" };
 
 export interface UntrustedDatabaseOptions {
-  /** Lets LevelDB rebuild the copy first. @defaultValue false */
-  readonly isRepair?: boolean;
   /** Given raw records in key order, a bounded batch at a time. What it throws ends the process and is passed on. */
   readonly take: (entries: readonly StoreEntry[]) => void;
   /** The built child script. @defaultValue the one of this package */
@@ -82,7 +80,7 @@ export async function readUntrustedDatabase(
         const answer = message as DatabaseAnswer;
         wait();
         if (answer.kind === "loaded") {
-          step = options.isRepair === true ? "repair" : "open";
+          step = "open";
         } else if (answer.kind === "entries") {
           step = "read";
           options.take(entriesOf(answer.entries));
@@ -93,11 +91,11 @@ export async function readUntrustedDatabase(
           );
         }
       } catch (error) {
-        finish(() => reject(error as Error));
+        finish(() => reject(error));
       }
     });
     wait();
-    const task: DatabaseTask = { directory, isRepair: options.isRepair ?? false };
+    const task: DatabaseTask = { directory };
     // A process that has ended before it reads this says so by "close".
     child.send(task, () => undefined);
   });
@@ -126,5 +124,5 @@ function bounded(bytes: unknown): Uint8Array<ArrayBuffer> {
 }
 
 function stepOf(step: unknown): DatabaseStep {
-  return step === "load" || step === "repair" || step === "open" ? step : "read";
+  return step === "load" || step === "open" ? step : "read";
 }
