@@ -5,20 +5,19 @@
 import type { Vault } from "../../index.ts";
 import type { PositionalSpec } from "./arguments.ts";
 import type { Command, Invocation } from "./command.ts";
-import { keyIdOf, keyReferenceOf } from "./key-argument.ts";
+import { KEY_ARGUMENT, keyIdOf, keyReferenceOf } from "./key-argument.ts";
 import { SESSION_OPTIONS, withVault } from "./vault-session.ts";
 
 type Alias = Awaited<ReturnType<Vault["kms"]["listAliases"]>>["aliases"][number];
 
 const ALIAS: PositionalSpec = { name: "ALIAS", help: "alias/ and letters, digits, and : / _ -" };
-const KEY: PositionalSpec = { name: "KEY", help: "a key id, an alias (alias/…) or an ARN" };
 
 export const aliasCommands: readonly Command[] = [
   {
     name: "alias create",
     summary: "give a key one more name",
     synopsis: "ALIAS KEY",
-    positionals: [ALIAS, KEY],
+    positionals: [ALIAS, KEY_ARGUMENT],
     options: SESSION_OPTIONS,
     run: async (invocation) => pointAlias(invocation, "createAlias"),
   },
@@ -26,7 +25,7 @@ export const aliasCommands: readonly Command[] = [
     name: "alias update",
     summary: "point a name to another key",
     synopsis: "ALIAS KEY",
-    positionals: [ALIAS, KEY],
+    positionals: [ALIAS, KEY_ARGUMENT],
     options: SESSION_OPTIONS,
     notes: ["What was encrypted under the old key still decrypts, unless --key names the alias."],
     run: async (invocation) => pointAlias(invocation, "updateAlias"),

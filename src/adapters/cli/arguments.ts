@@ -59,6 +59,11 @@ export class Arguments {
     return this.#values.get(option)?.[0];
   }
 
+  /** All values of a repeatable option. */
+  all(option: string): readonly string[] {
+    return this.#values.get(option) ?? [];
+  }
+
   /** @throws UsageError when the option is missing. */
   required(option: string, example: string): string {
     const value = this.text(option);
@@ -78,7 +83,7 @@ export class Arguments {
 
   /** The values of a repeatable option `--NAME K=V`, split at the first `=`. @throws UsageError */
   pairs(option: string): readonly (readonly [name: string, value: string])[] {
-    const pairs = (this.#values.get(option) ?? []).map((text) => {
+    const pairs = this.all(option).map((text) => {
       const at = text.indexOf("=");
       if (at < 1)
         throw new UsageError(`--${option} takes NAME=VALUE, for example --${option} purpose=backup`);

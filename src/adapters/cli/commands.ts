@@ -10,7 +10,9 @@ import { decryptCommand } from "./decrypt.ts";
 import { doctorCommand } from "./doctor.ts";
 import { encryptCommand } from "./encrypt.ts";
 import { initCommand } from "./init.ts";
+import { keyChangeCommands } from "./key-changes.ts";
 import { keyCommands } from "./key.ts";
+import { reEncryptCommand } from "./re-encrypt.ts";
 import { statusCommand } from "./status.ts";
 
 export const COMMANDS: readonly Command[] = [
@@ -18,9 +20,11 @@ export const COMMANDS: readonly Command[] = [
   statusCommand,
   doctorCommand,
   ...keyCommands,
+  ...keyChangeCommands,
   ...aliasCommands,
   encryptCommand,
   decryptCommand,
+  reEncryptCommand,
   dataKeyCommand,
 ];
 

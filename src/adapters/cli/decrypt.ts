@@ -3,6 +3,7 @@
  * @module
  */
 import { CofferError } from "../../index.ts";
+import { CIPHERTEXT_INPUT, readCiphertext } from "./ciphertext-file.ts";
 import {
   type Command,
   CONTEXT_OPTION,
@@ -12,29 +13,17 @@ import {
   OUTPUT_OPTIONS,
   outputFile,
 } from "./command.ts";
-import { readInput } from "./input-file.ts";
 import { keyReferenceOf } from "./key-argument.ts";
 import { base64 } from "./output.ts";
 import { assertWritable, type OutputFileOptions, writeOutput } from "./output-file.ts";
 import { isPrintable } from "./terminal-text.ts";
 import { SESSION_OPTIONS, withVault } from "./vault-session.ts";
 
-/** Well above the Base64 text of the longest ciphertext. */
-const MAX_INPUT_BYTES = 65_536;
-const BASE64_TEXT = /^[A-Za-z0-9+/=\s]+$/u;
-
 export const decryptCommand: Command = {
   name: "decrypt",
   summary: "decrypt what encrypt or data-key made",
   synopsis: "[--key KEY] [--context K=V]… [--base64] [IN] [-o OUT] [--force]",
-  positionals: [
-    {
-      name: "IN",
-      help: "the file to decrypt; - or none is standard input",
-      isOptional: true,
-      readsFile: true,
-    },
-  ],
+  positionals: [CIPHERTEXT_INPUT],
   options: {
     ...KEY_OPTION,
     ...CONTEXT_OPTION,
@@ -56,9 +45,7 @@ async function run(invocation: Invocation): Promise<void> {
   const target = outputFile(args);
   const options: OutputFileOptions = { kind: "plaintext", force: args.has("force") };
   if (target !== undefined) await assertWritable(target, options);
-  const bytes = await readInput(args.optionalPositional(0) ?? "-", MAX_INPUT_BYTES, signal);
-  if (bytes === undefined) throw tooLong();
-  const ciphertextBlob = ciphertextOf(bytes, args.has("base64"));
+  const ciphertextBlob = await readCiphertext(args, signal, args.has("base64"));
   const { plaintext, ...rest } = await withVault(invocation, async ({ kms }) =>
     kms.decrypt({
       ciphertextBlob,
@@ -81,22 +68,9 @@ async function run(invocation: Invocation): Promise<void> {
   }
 }
 
-/** A ciphertext in bytes begins with bytes that are in no Base64 text. */
-function ciphertextOf(bytes: Uint8Array, isText: boolean): Uint8Array | string {
-  const text = Buffer.from(bytes).toString("latin1");
-  return isText || BASE64_TEXT.test(text) ? text.replaceAll(/\s/gu, "") : bytes;
-}
-
 function notForTerminal(): CofferError {
   return new CofferError(
     "COFFER_INVALID_ARGUMENT",
     "the plaintext is not text that a terminal can show; give -o FILE, or -o - to have it anyway",
-  );
-}
-
-function tooLong(): CofferError {
-  return new CofferError(
-    "COFFER_INVALID_CIPHERTEXT",
-    "the input is longer than any ciphertext of coffer encrypt; coffer file decrypt opens larger files",
   );
 }

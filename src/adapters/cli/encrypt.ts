@@ -3,7 +3,7 @@
  * @module
  */
 import { CofferError } from "../../index.ts";
-import { UsageError } from "./arguments.ts";
+import { assertCiphertextOutput, BASE64_OUTPUT_OPTION, writeCiphertext } from "./ciphertext-file.ts";
 import {
   type Command,
   CONTEXT_OPTION,
@@ -11,12 +11,9 @@ import {
   type Invocation,
   KEY_OPTION,
   OUTPUT_OPTIONS,
-  outputFile,
 } from "./command.ts";
 import { readInput } from "./input-file.ts";
 import { keyReferenceOf } from "./key-argument.ts";
-import { base64 } from "./output.ts";
-import { assertWritable, type OutputFileOptions, writeOutput } from "./output-file.ts";
 import { SESSION_OPTIONS, withVault } from "./vault-session.ts";
 
 /** Well above what encrypt takes, so that the vault's own limit decides, and well below what would be felt. */
@@ -37,7 +34,7 @@ export const encryptCommand: Command = {
   options: {
     ...KEY_OPTION,
     ...CONTEXT_OPTION,
-    base64: { help: "write the ciphertext as one line of Base64" },
+    ...BASE64_OUTPUT_OPTION,
     ...OUTPUT_OPTIONS,
     ...SESSION_OPTIONS,
   },
@@ -46,31 +43,17 @@ export const encryptCommand: Command = {
 };
 
 async function run(invocation: Invocation): Promise<void> {
-  const { args, output, signal } = invocation;
+  const { args, signal } = invocation;
   const keyId = keyReferenceOf(args.required("key", "alias/default"));
   const context = encryptionContext(args);
-  const target = outputFile(args);
-  const options: OutputFileOptions = { kind: "ciphertext", force: args.has("force") };
-  const isText = args.has("base64");
-  if (target !== undefined) await assertWritable(target, options);
-  else if (process.stdout.isTTY && !isText && !output.isJson && !args.has("output")) {
-    throw new UsageError(
-      "ciphertext is not for a terminal; give -o FILE or --base64, or -o - to have it anyway",
-    );
-  }
+  await assertCiphertextOutput(invocation);
   const plaintext = await readInput(args.optionalPositional(0) ?? "-", MAX_INPUT_BYTES, signal);
   if (plaintext === undefined) throw tooLong();
   try {
-    const { ciphertextBlob, ...rest } = await withVault(invocation, async ({ kms }) =>
+    const { ciphertextBlob, ...facts } = await withVault(invocation, async ({ kms }) =>
       kms.encrypt({ keyId, plaintext, encryptionContext: context }),
     );
-    const text = base64(ciphertextBlob);
-    const bytes = isText ? Buffer.from(`${text}\n`) : ciphertextBlob;
-    if (target !== undefined) {
-      await writeOutput(target, bytes, options);
-      if (output.isJson) await output.result({ ...rest, output: target }, []);
-    } else if (output.isJson) await output.result({ ...rest, ciphertextBlob: text }, []);
-    else await output.data(bytes);
+    await writeCiphertext(invocation, ciphertextBlob, facts);
   } finally {
     plaintext.fill(0);
   }

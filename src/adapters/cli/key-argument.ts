@@ -3,6 +3,9 @@
  * @module
  */
 import type { Vault } from "../../index.ts";
+import type { PositionalSpec } from "./arguments.ts";
+
+export const KEY_ARGUMENT: PositionalSpec = { name: "KEY", help: "a key id, an alias (alias/…) or an ARN" };
 
 /** Partition, service, region and account tell nothing here: there is one vault. */
 const ARN = /^arn:(?:[^:]*:){4}(?:key\/(?<id>.+)|(?<alias>alias\/.+))$/u;

@@ -3,16 +3,12 @@
  * @module
  */
 import type { Vault } from "../../index.ts";
-import type { PositionalSpec } from "./arguments.ts";
 import type { Command, Invocation } from "./command.ts";
-import { keyReferenceOf } from "./key-argument.ts";
-import { type Field, fieldLines } from "./output.ts";
+import { aliasesByKey, describedKey, describedKeyLines, type KeyMetadata } from "./described-key.ts";
+import { KEY_ARGUMENT } from "./key-argument.ts";
 import { SESSION_OPTIONS, withVault } from "./vault-session.ts";
 
 type CreateKeyRequest = Parameters<Vault["kms"]["createKey"]>[0] & object;
-type KeyMetadata = Awaited<ReturnType<Vault["kms"]["describeKey"]>>["keyMetadata"];
-
-const KEY: PositionalSpec = { name: "KEY", help: "a key id, an alias (alias/…) or an ARN" };
 
 export const keyCommands: readonly Command[] = [
   {
@@ -43,7 +39,7 @@ export const keyCommands: readonly Command[] = [
     name: "key describe",
     summary: "show what a key is",
     synopsis: "KEY",
-    positionals: [KEY],
+    positionals: [KEY_ARGUMENT],
     options: SESSION_OPTIONS,
     run: describeKey,
   },
@@ -60,19 +56,17 @@ async function createKey(invocation: Invocation): Promise<void> {
     tags: args.pairs("tag").map(([tagKey, tagValue]) => ({ tagKey, tagValue })),
     // The vault says which specs, usages and origins there are.
   } as CreateKeyRequest;
-  const { keyMetadata } = await withVault(invocation, async ({ kms }) => kms.createKey(request));
-  const aliases = request.alias === undefined ? [] : [request.alias];
-  await output.result({ ...keyMetadata, aliases }, keyLines(keyMetadata, aliases));
+  const shown = await withVault(invocation, async (vault) => {
+    const { keyMetadata } = await vault.kms.createKey(request);
+    return describedKey(vault, keyMetadata.keyId);
+  });
+  await output.result(shown, describedKeyLines(shown));
 }
 
 async function describeKey(invocation: Invocation): Promise<void> {
-  const keyId = keyReferenceOf(invocation.args.positional(0));
-  const { keyMetadata, aliases } = await withVault(invocation, async (vault) => {
-    const described = await vault.kms.describeKey({ keyId });
-    const names = await aliasesByKey(vault, described.keyMetadata.keyId);
-    return { ...described, aliases: names.get(described.keyMetadata.keyId) ?? [] };
-  });
-  await invocation.output.result({ ...keyMetadata, aliases }, keyLines(keyMetadata, aliases));
+  const text = invocation.args.positional(0);
+  const shown = await withVault(invocation, async (vault) => describedKey(vault, text));
+  await invocation.output.result(shown, describedKeyLines(shown));
 }
 
 async function listKeys(invocation: Invocation): Promise<void> {
@@ -92,35 +86,4 @@ async function listKeys(invocation: Invocation): Promise<void> {
   });
   const lines = keys.map((key) => [key.keyId, key.keyState, ...key.aliases].join("  "));
   await invocation.output.result({ keys }, lines);
-}
-
-/** Names of every key, or of one, in alphabetical order. */
-async function aliasesByKey({ kms }: Vault, keyId?: string): Promise<ReadonlyMap<string, readonly string[]>> {
-  const names = new Map<string, string[]>();
-  let marker: string | undefined;
-  do {
-    const page = await kms.listAliases({ limit: 100, marker, keyId });
-    for (const { aliasName, targetKeyId } of page.aliases) {
-      names.set(targetKeyId, [...(names.get(targetKeyId) ?? []), aliasName].toSorted());
-    }
-    marker = page.nextMarker;
-  } while (marker !== undefined);
-  return names;
-}
-
-function keyLines(key: KeyMetadata, aliases: readonly string[]): readonly string[] {
-  const fields: Field[] = [
-    ["key", key.keyId],
-    ...aliases.map((name): Field => ["alias", name]),
-    ["state", key.keyState],
-    ["spec", key.keySpec],
-    ["usage", key.keyUsage],
-    ["origin", key.origin],
-    ["version", String(key.keyVersion)],
-    ["created", key.creationDate.toISOString()],
-  ];
-  if (key.description !== "") fields.push(["description", key.description]);
-  if (key.deletionProtection) fields.push(["deletion", "protected"]);
-  if (key.deletionDate !== undefined) fields.push(["deletion", key.deletionDate.toISOString()]);
-  return fieldLines(fields);
 }

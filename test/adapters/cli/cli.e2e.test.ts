@@ -152,6 +152,27 @@ describe("coffer key and coffer alias", () => {
     });
   });
 
+  test("rotate a key, encrypt its old ciphertext anew, and disable it", async () => {
+    const run = async (...args: string[]) => cofferJson([...args, ...recovery], { cwd });
+    const { keyId } = await run("key", "create", "--alias", "alias/changing");
+    const old = await cofferJson(["encrypt", "--key", "alias/changing", ...recovery], {
+      cwd,
+      input: "small",
+    });
+    expect(await run("key", "rotate", "alias/changing")).toMatchObject({ keyId, keyVersion: 2 });
+    const renewal = ["re-encrypt", "--key", "alias/changing", "--new-context", "a=b", ...recovery];
+    const renewed = await cofferJson(renewal, { cwd, input: old["ciphertextBlob"] ?? "" });
+    expect(renewed).toMatchObject({ sourceKeyVersion: 1, keyVersion: 2 });
+    const input = renewed["ciphertextBlob"] ?? "";
+    const opened = await coffer(["decrypt", "--context", "a=b", ...recovery], { cwd, input });
+    expect(opened.stdout.toString()).toBe("small");
+    expect(await run("key", "disable", "alias/changing")).toMatchObject({ keyState: "Disabled" });
+    const { stdout } = await coffer(["key", "rotations", "alias/changing", ...recovery], { cwd });
+    expect(stdout.toString()).toMatch(
+      /^key .*\nregularly +no\nversion 1 .*CREATED {2}NON_CURRENT\nversion 2 .*\n$/u,
+    );
+  });
+
   test("show what a description says, and obey nothing in it", async () => {
     const description = "\u001b]0;owned\u0007\u001b[2J\u202ereversed\nkey  Enabled";
     const args = ["key", "create", "--description", description, ...recovery];
