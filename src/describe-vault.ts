@@ -4,6 +4,7 @@
  */
 import { hex } from "./bytes.ts";
 import { isCofferError } from "./errors.ts";
+import type { ParsedSlot } from "./formats/header.ts";
 import type { SlotKind } from "./formats/slot-header.ts";
 import type { FileSystem } from "./storage/file-system.ts";
 import { readHeaderCopies } from "./storage/header-copies.ts";
@@ -39,6 +40,12 @@ export type VaultDescription =
       readonly isAuthenticated: false;
     };
 
+/** Returns what may be said of a slot to anybody. */
+export function describeSlot({ header, label }: ParsedSlot): SlotDescription {
+  const createdAt = new Date(header.createdAtMs);
+  return { id: hex(header.id), kind: header.fields.kind, label, createdAt };
+}
+
 /** Describes through a given file system; see `describeVault`. */
 export async function describeVaultIn(fs: FileSystem, directory: string): Promise<VaultDescription> {
   try {
@@ -47,12 +54,7 @@ export async function describeVaultIn(fs: FileSystem, directory: string): Promis
     return {
       exists: true,
       id: hex(header.vaultId),
-      slots: header.slots.map((slot) => ({
-        id: hex(slot.header.id),
-        kind: slot.header.fields.kind,
-        label: slot.label,
-        createdAt: new Date(slot.header.createdAtMs),
-      })),
+      slots: header.slots.map(describeSlot),
       inUseBy:
         lock.state === "held" ? { pid: lock.pid, host: lock.host, since: new Date(lock.since) } : undefined,
       isAuthenticated: false,

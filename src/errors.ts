@@ -285,3 +285,10 @@ export class AccessDeniedError extends CofferError<"COFFER_ACCESS_DENIED"> {
     super("COFFER_ACCESS_DENIED", message, options);
   }
 }
+
+/** `COFFER_KEYCHAIN_CHANGED`. */
+export class KeychainChangedError extends CofferError<"COFFER_KEYCHAIN_CHANGED"> {
+  constructor(message: string, options?: CofferErrorOptions) {
+    super("COFFER_KEYCHAIN_CHANGED", message, options);
+  }
+}

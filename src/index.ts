@@ -20,11 +20,14 @@ export type {
 } from "./diagnosis.ts";
 export type { EncryptionContext } from "./formats/context.ts";
 export { normalizePassphrase } from "./formats/passphrase-text.ts";
+export { combined } from "./keystore/slots/combined.ts";
+export { type Keychain, keychain } from "./keystore/slots/keychain.ts";
 export { passphrase } from "./keystore/slots/passphrase.ts";
 export { recovery } from "./keystore/slots/recovery.ts";
+export type { AutoLockOptions } from "./auto-lock.ts";
 export type { Unlocker } from "./keystore/slots/way-in.ts";
 export type { LockHolder, SlotDescription, VaultDescription } from "./describe-vault.ts";
-export type { VaultEventName, VaultEvents, VaultListener, VaultNotice } from "./vault-events.ts";
+export type { LockReason, VaultEventName, VaultEvents, VaultListener, VaultNotice } from "./vault-events.ts";
 export type { CreateVaultOptions, OpenVaultOptions, UnlockVaultOptions } from "./vault-options.ts";
 export {
   type CreatedVault,
@@ -33,5 +36,6 @@ export {
   describeVault,
   openVault,
   Vault,
-  type VaultState,
 } from "./vault.ts";
+export type { VaultState } from "./vault-locking.ts";
+export type { AddedRecovery, VaultSlots } from "./vault-slots.ts";

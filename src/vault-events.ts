@@ -10,10 +10,13 @@ export interface VaultNotice {
   readonly message: string;
 }
 
+/** Why a vault is locked: by `lock`, by `close`, unused for too long, or unlocked for too long. */
+export type LockReason = "requested" | "closed" | "idle" | "absolute";
+
 /** Events and what their listeners are given. */
 export interface VaultEvents {
   /** The keys are wiped. */
-  readonly lock: undefined;
+  readonly lock: { readonly reason: LockReason };
   readonly unlock: undefined;
   readonly damage: VaultNotice;
   readonly warning: VaultNotice;

@@ -3,6 +3,7 @@
  * Source: docs/format.md#open [F-106], [F-123].
  * @module
  */
+import { SYSTEM_TIME, type TimeSource } from "./auto-lock.ts";
 import { AccessDeniedError, isCofferError, VaultInUseError } from "./errors.ts";
 import type { ParsedHeader } from "./formats/header.ts";
 import type { OpenEngine } from "./keystore/new-vault.ts";
@@ -23,6 +24,8 @@ import type { VaultNotice } from "./vault-events.ts";
 export interface VaultEnvironment {
   readonly fs: FileSystem;
   readonly openEngine: OpenEngine;
+  /** For locking by time and for the wait after wrong secrets. */
+  readonly time?: TimeSource;
 }
 
 /** Returns the root key, for {@link UnlockedVault} to take over. */
@@ -87,6 +90,10 @@ export class VaultOpening {
     }
     const lock = await lockOrReadOnly(fs, canonical, options);
     return new VaultOpening(environment, lock?.directory ?? canonical, lock, options);
+  }
+
+  get time(): TimeSource {
+    return this.#environment.time ?? SYSTEM_TIME;
   }
 
   get isReadOnly(): boolean {

@@ -4,24 +4,28 @@
  */
 import {
   boolean,
+  check,
   custom,
   function_,
   instance,
+  number,
   optional,
+  pipe,
   safeParse,
   strictObject,
   string,
   type GenericSchema,
 } from "valibot";
-import { LimitExceededError } from "./errors.ts";
-import { utf8 } from "./bytes.ts";
+import type { AutoLockOptions } from "./auto-lock.ts";
+import { InvalidArgumentError, LimitExceededError } from "./errors.ts";
+import { isWellFormed, utf8 } from "./bytes.ts";
 import { WayIn, type Unlocker } from "./keystore/slots/way-in.ts";
 import { MAX_LABEL_BYTES } from "./limits.ts";
 import type { VaultNotice } from "./vault-events.ts";
 
 /** Options of {@link openVault}. */
 export interface OpenVaultOptions {
-  /** `passphrase(…)` or `recovery(…)`; serves once, and is wiped. */
+  /** `passphrase(…)`, `recovery(…)`, `combined(…)` or `keychain(…)`; serves once, and is wiped. */
   readonly unlock: Unlocker;
   /** Told what is found while the vault opens, before any listener can be set. */
   readonly onWarning?: (notice: VaultNotice) => void;
@@ -32,6 +36,8 @@ export interface OpenVaultOptions {
   readonly salvage?: boolean;
   /** Refuses, with `COFFER_ACCESS_DENIED`, a vault that other users can reach, instead of warning. @defaultValue false */
   readonly strict?: boolean;
+  /** Locks the vault by itself. @defaultValue never */
+  readonly autoLock?: AutoLockOptions;
   /** Milliseconds since 1970. @defaultValue Date.now */
   readonly clock?: () => number;
   readonly signal?: AbortSignal;
@@ -39,7 +45,7 @@ export interface OpenVaultOptions {
 
 /** Options of {@link createVault}. */
 export interface CreateVaultOptions extends OpenVaultOptions {
-  /** The first way in; only `passphrase(…)`. */
+  /** The first way in: `passphrase(…)` or `combined(…)`. */
   readonly unlock: Unlocker;
   /** False makes no recovery code: then a forgotten passphrase loses everything. @defaultValue true */
   readonly recoveryCode?: boolean;
@@ -52,11 +58,21 @@ export interface UnlockVaultOptions {
   readonly signal?: AbortSignal;
 }
 
-const unlocker = custom<Unlocker>((value) => value instanceof WayIn, "expected passphrase(…) or recovery(…)");
+const unlocker = custom<Unlocker>(
+  (value) => value instanceof WayIn,
+  "expected passphrase(…), recovery(…), combined(…) or keychain(…)",
+);
 const signal = optional(instance(AbortSignal, "expected an AbortSignal"));
+const milliseconds = optional(
+  pipe(
+    number("expected a number"),
+    check((ms) => Number.isSafeInteger(ms) && ms >= 1, "expected whole milliseconds, 1 or more"),
+  ),
+);
 const OPEN = {
   unlock: unlocker,
   onWarning: optional(function_("expected a function")),
+  autoLock: optional(strictObject({ idleMs: milliseconds, absoluteMs: milliseconds }, "expected an object")),
   clock: optional(function_("expected a function")),
   salvage: optional(boolean("expected a boolean")),
   strict: optional(boolean("expected a boolean")),
@@ -78,12 +94,23 @@ export function assertOpenOptions(options: OpenVaultOptions): void {
 /** @throws TypeError naming the option. @throws LimitExceededError for a label that is too long. */
 export function assertCreateOptions(options: CreateVaultOptions): void {
   assertOptions(CREATE_SCHEMA, options);
-  if (options.unlock.kind !== "passphrase") {
+  if (options.unlock.kind === "recovery" || options.unlock.kind === "keychain") {
     throw new TypeError(
-      "options.unlock: expected passphrase(…); a recovery code is made by createVault itself",
+      "options.unlock: expected passphrase(…) or combined(…); a recovery code is made by createVault itself, and a keychain is added later",
     );
   }
-  if (utf8(options.label ?? "").length > MAX_LABEL_BYTES) {
+  assertLabel(options.label ?? "");
+}
+
+/** @throws TypeError unless it is text. @throws LimitExceededError, InvalidArgumentError for what no header takes. */
+export function assertLabel(label: unknown): asserts label is string {
+  if (typeof label !== "string") throw new TypeError(`label: expected a string, got ${typeof label}`);
+  if (!isWellFormed(label)) {
+    throw new InvalidArgumentError("The slot's label holds half a character. Type it again.", {
+      details: { reason: "ill-formed" },
+    });
+  }
+  if (utf8(label).length > MAX_LABEL_BYTES) {
     throw new LimitExceededError(`label: at most ${MAX_LABEL_BYTES} bytes; choose a shorter one`);
   }
 }

@@ -2,19 +2,19 @@
  * A vault: made, opened, locked, unlocked and closed. It wires the layers together and owns the lock.
  * @module
  */
+import type { AutoLockOptions } from "./auto-lock.ts";
 import { copy, hex } from "./bytes.ts";
 import { selfTest } from "./crypto/self-test.ts";
 import { describeVaultIn, type VaultDescription } from "./describe-vault.ts";
-import { LockedError } from "./errors.ts";
-import type { Keystore } from "./keystore/keystore.ts";
 import { makeVault } from "./keystore/new-vault.ts";
-import { openRoot, type Unlocker, type WayIn, wayInOf } from "./keystore/slots/way-in.ts";
+import { type Unlocker, wayInOf } from "./keystore/slots/way-in.ts";
 import type { UnlockedVault } from "./keystore/unlocked-vault.ts";
 import { Kms } from "./kms/kms.ts";
 import { redact, wipe } from "./secret.ts";
 import { nodeFileSystem } from "./storage/file-system.ts";
 import { openLevelStore } from "./storage/level-store.ts";
 import { VaultEmitter, type VaultEventName, type VaultListener, type VaultNotice } from "./vault-events.ts";
+import { rootFrom, VaultLocking, type VaultState } from "./vault-locking.ts";
 import { type RootOf, type VaultEnvironment, VaultOpening } from "./vault-opening.ts";
 import {
   assertCreateOptions,
@@ -25,13 +25,12 @@ import {
   type OpenVaultOptions,
   type UnlockVaultOptions,
 } from "./vault-options.ts";
+import { VaultSlots } from "./vault-slots.ts";
 
 const NODE_ENVIRONMENT: VaultEnvironment = {
   fs: nodeFileSystem,
   openEngine: openLevelStore,
 };
-
-export type VaultState = "unlocked" | "locked" | "closed";
 
 /**
  * An open vault. One process has it open at a time. Always `close` it: until then its directory is locked.
@@ -44,25 +43,23 @@ export class Vault {
   readonly directory: string;
   /** The key management service of this vault. */
   readonly kms: Kms;
+  /** The ways into this vault. */
+  readonly slots: VaultSlots;
   readonly #opening: VaultOpening;
   readonly #emitter = new VaultEmitter();
-  #unlocked: UnlockedVault | undefined;
-  #isClosed = false;
-  /** Lock, unlock and close run one after another. */
-  #transition: Promise<void> = Promise.resolve();
+  readonly #locking: VaultLocking;
 
   /** Not for applications: `createVault` and `openVault` make vaults. */
-  constructor(opening: VaultOpening, unlocked: UnlockedVault) {
+  constructor(opening: VaultOpening, unlocked: UnlockedVault, autoLock?: AutoLockOptions) {
     this.id = hex(unlocked.database.header.vaultId);
     this.directory = opening.directory;
     this.#opening = opening;
-    this.#unlocked = unlocked;
     opening.report = (notice) => this.#emitter.emit(notice.type, notice);
+    this.#locking = new VaultLocking(opening, unlocked, this.#emitter, autoLock);
+    this.slots = new VaultSlots(this.#locking, opening);
     this.kms = new Kms({
-      keystore: () => this.#keystore(),
-      ready: async () => {
-        if (this.#unlocked?.database.isReady === false) await this.#unlocked.database.ready();
-      },
+      keystore: () => this.#locking.unlocked().keystore,
+      ready: () => this.#locking.ready(),
       clock: opening.clock,
     });
   }
@@ -73,8 +70,7 @@ export class Vault {
   }
 
   get state(): VaultState {
-    if (this.#isClosed) return "closed";
-    return this.#unlocked === undefined ? "locked" : "unlocked";
+    return this.#locking.state;
   }
 
   /**
@@ -92,50 +88,28 @@ export class Vault {
   }
 
   /**
-   * Wipes the keys at once. Running calls end with `COFFER_LOCKED`, except a change that is already being written.
-   * The handle and the directory's lock stay. Does nothing when locked or closed.
+   * Wipes the keys at once. Running calls end with `COFFER_LOCKED`, `unlock` too, except a change that is already
+   * being written. The handle and the directory's lock stay. Does nothing when locked or closed.
    */
-  async lock(): Promise<void> {
-    const unlocked = this.#unlocked;
-    this.#unlocked = undefined;
-    if (unlocked === undefined) return this.#transition;
-    const ending = unlocked.end(lockedError());
-    await this.#enqueue(() => ending);
-    this.#emitter.emit("lock", undefined);
+  lock(): Promise<void> {
+    return this.#locking.lock("requested");
   }
 
   /**
-   * Unlocks the same handle again. Does nothing, beside wiping the unlocker, when it is unlocked.
+   * Unlocks the same handle again. Does nothing, beside wiping the unlocker, when it is unlocked. After a wrong
+   * secret the next one is tried 250 ms later, twice that after each more, up to 30 s. That slows down who tries
+   * secrets through this program; it is no defence against a copied vault.
    * @throws WrongSecretError; the vault then stays locked. @throws LockedError once it is closed.
    * @throws DamagedError, RolledBackError when the files have changed meanwhile.
    */
   async unlock(unlocker: Unlocker, options: UnlockVaultOptions = {}): Promise<void> {
     assertUnlockOptions(options);
-    const wayIn = wayInOf(unlocker, "unlocker");
-    await this.#enqueue(async () => {
-      try {
-        if (this.#isClosed) throw closedError();
-        if (this.#unlocked !== undefined) return;
-        this.#unlocked = await this.#opening.unlock(rootFrom(wayIn, this.#opening, options.signal));
-      } finally {
-        wayIn.wipe();
-      }
-      this.#emitter.emit("unlock", undefined);
-    });
+    await this.#locking.unlock(wayInOf(unlocker, "unlocker"), options.signal);
   }
 
   /** Locks, closes the database and releases the directory. Idempotent. */
-  async close(): Promise<void> {
-    await this.#unlocked?.keystore.usage.flush();
-    await this.lock();
-    await this.#enqueue(async () => {
-      if (this.#isClosed) return;
-      this.#isClosed = true;
-      await this.#unlocked?.end(lockedError());
-      this.#unlocked = undefined;
-      await this.#opening.end();
-      this.#emitter.clear();
-    });
+  close(): Promise<void> {
+    return this.#locking.close();
   }
 
   /** `close`, for `await using`. */
@@ -146,26 +120,6 @@ export class Vault {
   static {
     redact(this, "[Vault]");
   }
-
-  #keystore(): Keystore {
-    if (this.#isClosed) throw closedError();
-    if (this.#unlocked === undefined) throw lockedError();
-    return this.#unlocked.keystore;
-  }
-
-  #enqueue(step: () => Promise<void>): Promise<void> {
-    const done = this.#transition.then(step);
-    this.#transition = done.catch(() => undefined);
-    return done;
-  }
-}
-
-function lockedError(): LockedError {
-  return new LockedError("The vault is locked. Unlock it and try again.");
-}
-
-function closedError(): LockedError {
-  return new LockedError("The vault is closed. Open it again with openVault.");
 }
 
 /** A new vault and, unless it was opted out of, the code to show its user once. */
@@ -232,7 +186,7 @@ export async function createVaultIn(
     notify({
       type: "warning",
       message:
-        "This vault has one way in and no recovery code: who forgets the passphrase loses everything in it.",
+        "This vault has one way in and no recovery code. Lose it, and everything in the vault is lost.",
     });
   }
   try {
@@ -285,17 +239,12 @@ async function openDirectory(
     isSalvage: options.salvage,
   });
   try {
-    return new Vault(opening, await opening.unlock(rootOf(opening)));
+    return new Vault(opening, await opening.unlock(rootOf(opening)), options.autoLock);
   } catch (error) {
     // The first error is what counts.
     await opening.end().catch(() => undefined);
     throw error;
   }
-}
-
-function rootFrom(wayIn: WayIn, opening: VaultOpening, signal: AbortSignal | undefined): RootOf {
-  const warn = (message: string): void => opening.report({ type: "warning", message });
-  return async (header) => (await openRoot(header, wayIn, { vaultId: header.vaultId, warn, signal })).root;
 }
 
 /** What an application does with a notice must not fail the opening. */

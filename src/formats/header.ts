@@ -30,7 +30,7 @@ import { HEADER_KEY_BYTES, ID_BYTES, KEY_BYTES, slotContext, slotKek } from "./k
 import { parseSlotHeader, SLOT_PREFIX_BYTES, type SlotHeader } from "./slot-header.ts";
 
 /** Length of a root key sealed in a slot. */
-const SEALED_ROOT_BYTES: number = KEY_BYTES + SEAL_OVERHEAD_BYTES;
+export const SEALED_ROOT_BYTES: number = KEY_BYTES + SEAL_OVERHEAD_BYTES;
 
 const MAGIC = Uint8Array.of(0x89, 0x43, 0x4f, 0x56, 0x0d, 0x0a, 0x1a, 0x0a);
 const VERSION = 1;
@@ -162,6 +162,11 @@ export function parseHeader(bytes: Uint8Array): ParsedHeader {
     ),
     bytes: own,
   };
+}
+
+/** Returns a slot as it will be parsed from a header. */
+export function parseSlot(slot: HeaderSlot): ParsedSlot {
+  return { ...slot, header: parseSlotHeader(slot.headerBytes) };
 }
 
 /** True when the header was written with this key: call before anything but the slots is believed [F-54]. Constant time. */

@@ -27,10 +27,10 @@ const MAX_SLOT_HEADER_BYTES = 16_384;
 const ARGON2_SALT_BYTES = 32;
 
 const ARGON2_VERSION = 0x13;
-const MAX_NAME_BYTES = 255;
+export const MAX_NAME_BYTES = 255;
 const MAX_TOKEN_ID_BYTES = 255;
 const MAX_SPKI_BYTES = 4096;
-const MAX_PROTECTED_BYTES = 4096;
+export const MAX_PROTECTED_BYTES = 4096;
 
 /** Type numbers, as in the first byte. */
 const SLOT_TYPES = { passphrase: 1, recovery: 2, pkcs11: 3, combined: 4, keychain: 5 } as const;

@@ -59,11 +59,11 @@ export async function makeVault(options: NewVaultOptions): Promise<NewVault> {
     const slots: HeaderSlot[] = [];
     let recoveryCode: string | undefined;
     const build = async (sibling: string): Promise<void> => {
-      slots.push(await makeSlot(root, wayIn, options.label, nowMs, context));
+      slots.push(await makeSlot(() => root, wayIn, options.label, nowMs, context));
       if (options.withRecovery) {
         const recovery = newRecovery(vaultId);
         recoveryCode = recovery.code;
-        slots.push(await makeSlot(root, recovery.wayIn, "recovery code", nowMs, context));
+        slots.push(await makeSlot(() => root, recovery.wayIn, "recovery code", nowMs, context));
       }
       signal?.throwIfAborted();
       await fillDatabase(options, keys, databaseDirectory(sibling, FIRST_DATABASE));

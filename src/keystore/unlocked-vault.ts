@@ -16,6 +16,7 @@ export class UnlockedVault {
   readonly keystore: Keystore;
   readonly database: VaultDatabase;
   readonly #keys: VaultKeys;
+  readonly #ended = new AbortController();
 
   private constructor(database: VaultDatabase, keys: VaultKeys) {
     this.database = database;
@@ -39,10 +40,22 @@ export class UnlockedVault {
     }
   }
 
+  /** Aborts, with the error that running work is to end with, when the vault is locked. */
+  get ended(): AbortSignal {
+    return this.#ended.signal;
+  }
+
+  /** Lends the root key, to seal it in a slot. @throws LockedError once the vault is locked. */
+  root(): Uint8Array {
+    this.#ended.signal.throwIfAborted();
+    return this.#keys.root;
+  }
+
   /** Wipes the keys at once; changes that wait are refused with `reason`, one that is being written is finished. */
   async end(reason: Error): Promise<void> {
     this.keystore.wipe();
     this.#keys.wipe();
+    this.#ended.abort(reason);
     await this.database.end(reason);
   }
 

@@ -19,9 +19,16 @@ export type GroupOutcome =
 /** Plans and commits one group: calls `next` for each change that it takes. Resolves when the group is durable. */
 export type CommitGroup<Group> = (next: () => QueuedChange<Group> | undefined) => Promise<void>;
 
+/** Work that shares no group: it runs between two of them. */
+interface LoneWork {
+  /** Settles its own promise; does not reject. */
+  perform(): Promise<void>;
+  settle(outcome: GroupOutcome): void;
+}
+
 export class CommitQueue<Group> {
   readonly #commit: CommitGroup<Group>;
-  #waiting: QueuedChange<Group>[] = [];
+  #waiting: (QueuedChange<Group> | LoneWork)[] = [];
   #running: Promise<void> | undefined;
   #refusal: Error | undefined;
 
@@ -29,14 +36,28 @@ export class CommitQueue<Group> {
     this.#commit = commit;
   }
 
+  /** True while changes wait or are being committed. */
+  get isBusy(): boolean {
+    return this.#running !== undefined;
+  }
+
   /** Queues a change. Once the queue is stopped, settles it at once with the reason. */
   add(change: QueuedChange<Group>): void {
-    if (this.#refusal !== undefined) {
-      change.settle({ committed: false, reason: this.#refusal });
-      return;
-    }
-    this.#waiting.push(change);
-    this.#running ??= this.#drain();
+    this.#push(change);
+  }
+
+  /**
+   * Queues work that runs in its turn, while no commit does, and settles as it does. Once the queue is stopped,
+   * rejects with the reason.
+   */
+  alone<T>(work: () => Promise<T>): Promise<T> {
+    return new Promise<T>((resolve, reject) => {
+      this.#push({
+        perform: () => work().then(resolve, reject),
+        settle: (outcome) =>
+          reject(outcome.committed ? new Error("commit: settled as a group") : outcome.reason),
+      });
+    });
   }
 
   /** Refuses what waits and all that comes, with `reason`; resolves when the commit under way has ended. */
@@ -46,18 +67,36 @@ export class CommitQueue<Group> {
     await this.#running;
   }
 
+  #push(entry: QueuedChange<Group> | LoneWork): void {
+    if (this.#refusal !== undefined) {
+      entry.settle({ committed: false, reason: this.#refusal });
+      return;
+    }
+    this.#waiting.push(entry);
+    this.#running ??= this.#drain();
+  }
+
   async #drain(): Promise<void> {
     // What the same moment queues goes into one group.
     await Promise.resolve();
-    while (this.#waiting.length > 0) await this.#commitGroup();
+    for (let first = this.#waiting[0]; first !== undefined; first = this.#waiting[0]) {
+      if ("run" in first) {
+        await this.#commitGroup();
+        continue;
+      }
+      this.#waiting.shift();
+      await first.perform();
+    }
     this.#running = undefined;
   }
 
   async #commitGroup(): Promise<void> {
     const group: QueuedChange<Group>[] = [];
     const next = (): QueuedChange<Group> | undefined => {
-      const change = this.#waiting.shift();
-      if (change !== undefined) group.push(change);
+      const [change] = this.#waiting;
+      if (change === undefined || !("run" in change)) return undefined;
+      this.#waiting.shift();
+      group.push(change);
       return change;
     };
     let outcome: GroupOutcome = { committed: true };

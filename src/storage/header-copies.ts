@@ -130,10 +130,24 @@ export async function prepareHeader(fs: FileSystem, directory: string, bytes: Ui
 
 /** Renames the prepared files onto both copies and flushes the directory: durable when it resolves. */
 export async function publishHeader(fs: FileSystem, directory: string): Promise<void> {
-  for (const name of HEADER_COPY_NAMES) {
-    await publishTemporary(fs, join(directory, name + TEMPORARY_SUFFIX), join(directory, name));
-  }
+  await publishFirstCopy(fs, directory);
+  await publishSecondCopy(fs, directory);
+}
+
+/** Renames the prepared file onto the first copy: from then on its header counts, though a power cut may take it back. */
+export async function publishFirstCopy(fs: FileSystem, directory: string): Promise<void> {
+  await publishCopy(fs, directory, 0);
+}
+
+/** Renames the prepared file onto the second copy and flushes the directory: durable when it resolves. */
+export async function publishSecondCopy(fs: FileSystem, directory: string): Promise<void> {
+  await publishCopy(fs, directory, 1);
   await syncFolder(fs, directory);
+}
+
+async function publishCopy(fs: FileSystem, directory: string, index: 0 | 1): Promise<void> {
+  const path = join(directory, HEADER_COPY_NAMES[index]);
+  await publishTemporary(fs, path + TEMPORARY_SUFFIX, path);
 }
 
 /** Removes prepared files of a change that did not come about. Absent ones are fine. */

@@ -10,7 +10,9 @@ import {
   type HeaderCopies,
   makeCopiesEqual,
   prepareHeader,
+  publishFirstCopy,
   publishHeader,
+  publishSecondCopy,
 } from "./header-copies.ts";
 
 export interface HeaderWriterOptions {
@@ -25,6 +27,10 @@ export interface HeaderWriterOptions {
 export interface HeaderChange {
   readonly sequence: number;
   readonly slots?: readonly HeaderSlot[];
+  /** With {@link HeaderChange.headerKey}, for a change of the root key. */
+  readonly database?: number;
+  /** Kheader of the header to come. Lent. */
+  readonly headerKey?: Uint8Array;
 }
 
 export class HeaderWriter {
@@ -34,10 +40,13 @@ export class HeaderWriter {
   #witness: number | undefined;
   /** True once a header may be in one copy only. */
   #isTorn = false;
+  /** The largest generation ever prepared to be published: none is used for two contents. */
+  #lastGeneration: number;
 
   constructor(options: HeaderWriterOptions) {
     this.#options = options;
     this.#copies = options.copies;
+    this.#lastGeneration = options.copies.header.generation;
   }
 
   /** The newest header that is, or may be, in at least one copy. */
@@ -64,10 +73,12 @@ export class HeaderWriter {
   }
 
   /** Writes and flushes the next header beside the copies: space runs out here, or not at all. */
-  async prepare({ sequence, slots = this.header.slots }: HeaderChange): Promise<ParsedHeader> {
-    const { fs, directory, headerKey } = this.#options;
-    const { vaultId, database } = this.header;
-    const generation = this.header.generation + 1;
+  async prepare(change: HeaderChange): Promise<ParsedHeader> {
+    const { fs, directory } = this.#options;
+    const { vaultId } = this.header;
+    const { sequence, slots = this.header.slots, database = this.header.database } = change;
+    const { headerKey = this.#options.headerKey } = change;
+    const generation = this.#lastGeneration + 1;
     const next = parseHeader(encodeHeader({ vaultId, generation, sequence, database, slots }, headerKey));
     try {
       await prepareHeader(fs, directory, next.bytes);
@@ -80,18 +91,48 @@ export class HeaderWriter {
 
   /** Puts a prepared header onto both copies; durable when it resolves. */
   async publish(next: ParsedHeader): Promise<void> {
-    // Either copy may be replaced when this fails: its generation is never used again for other bytes.
-    this.#copies = { header: next, conditions: ["older", "older"] };
-    this.#witness = undefined;
-    this.#isTorn = true;
+    this.#begin(next);
     await publishHeader(this.#options.fs, this.#options.directory);
-    this.#copies = { header: next, conditions: ["good", "good"] };
-    this.#witness = next.generation;
-    this.#isTorn = false;
+    this.#end(next);
+  }
+
+  /**
+   * Puts a prepared header onto the first copy, where it counts at once: the commit point of a slot change.
+   * {@link HeaderWriter.settle} makes it durable in both. @throws IoError; then the header before it still counts.
+   */
+  async commit(next: ParsedHeader): Promise<void> {
+    const { fs, directory } = this.#options;
+    this.#lastGeneration = next.generation;
+    try {
+      await publishFirstCopy(fs, directory);
+    } catch (error) {
+      await this.discard();
+      throw error;
+    }
+    this.#begin(next);
+    // What fails here is tried again by settle.
+    await publishSecondCopy(fs, directory).then(
+      () => this.#end(next),
+      () => undefined,
+    );
   }
 
   /** Removes a prepared header that will not be published. Never rejects: the next one replaces leftovers. */
   async discard(): Promise<void> {
     await discardPreparedHeader(this.#options.fs, this.#options.directory).catch(() => undefined);
+  }
+
+  /** Either copy may be replaced when publishing fails: its generation is never used again for other bytes. */
+  #begin(next: ParsedHeader): void {
+    this.#lastGeneration = next.generation;
+    this.#copies = { header: next, conditions: ["older", "older"] };
+    this.#witness = undefined;
+    this.#isTorn = true;
+  }
+
+  #end(next: ParsedHeader): void {
+    this.#copies = { header: next, conditions: ["good", "good"] };
+    this.#witness = next.generation;
+    this.#isTorn = false;
   }
 }

@@ -5,7 +5,7 @@
  * @module
  */
 import { IoError } from "../errors.ts";
-import type { ParsedHeader } from "../formats/header.ts";
+import type { HeaderSlot, ParsedHeader, ParsedSlot } from "../formats/header.ts";
 import { recordKey } from "../formats/records/record-key.ts";
 import { encodeRecord, type StateRecord, TABLES } from "../formats/records/tables.ts";
 import type { RecordTable, TableRecords } from "../formats/records/tables.ts";
@@ -74,6 +74,8 @@ export class VaultDatabase implements RecordReader {
   /** A leap that an earlier session noted. */
   #earlierLeap: number | undefined;
   #hasWarnedOfClock = false;
+  /** True while the database may not name the header that a slot change has made. */
+  #owesWitness = false;
 
   private constructor(options: VaultDatabaseOptions) {
     const { header, database, set, name } = options.keys;
@@ -161,6 +163,11 @@ export class VaultDatabase implements RecordReader {
     return this.#session !== undefined;
   }
 
+  /** True while changes wait or are being committed. */
+  get isBusy(): boolean {
+    return this.#queue.isBusy;
+  }
+
   /** Opens the database anew after a failure. @throws CofferError when that fails; a later call tries again. */
   async ready(): Promise<void> {
     if (this.#session === undefined) await this.#load(true);
@@ -194,6 +201,24 @@ export class VaultDatabase implements RecordReader {
   }
 
   /**
+   * Replaces the header's slots, alone between two commits, by what `plan` makes of them. When `plan` throws, or
+   * the new header does not get into its place, the old slots stay and the promise rejects; what fails after that
+   * is a warning, and is repeated with the next change and at the end. Source: docs/format.md#commit [F-110].
+   */
+  changeSlots(plan: (slots: readonly ParsedSlot[]) => readonly HeaderSlot[]): Promise<void> {
+    return this.#queue.alone(async () => {
+      const session = this.#session ?? (await this.#load(true));
+      const slots = plan(this.header.slots);
+      await this.#options.beforeCommit();
+      await this.#headers.settle();
+      const { sequence } = session.state;
+      await this.#headers.commit(await this.#headers.prepare({ sequence, slots }));
+      this.#owesWitness = true;
+      await this.#nameHeader().catch((error: unknown) => this.#warnOfHeader(error));
+    });
+  }
+
+  /**
    * Refuses what waits, lets a commit under way end, brings the header up to date, wipes the keys. The engine stays
    * open. Never rejects: what is durable is durable, and a header that could not be written is a warning.
    */
@@ -201,8 +226,9 @@ export class VaultDatabase implements RecordReader {
     await this.#queue.stop(reason);
     await this.#loading?.catch(() => undefined);
     try {
-      const sequence = this.#session?.state.sequence ?? 0;
       if (this.#headers.isTorn) await this.#headers.settle();
+      if (this.#owesWitness) await this.#nameHeader();
+      const sequence = this.#session?.state.sequence ?? 0;
       if (sequence > this.header.sequence) {
         await this.#headers.settle();
         await this.#headers.publish(await this.#headers.prepare({ sequence }));
@@ -266,6 +292,14 @@ export class VaultDatabase implements RecordReader {
     } catch (error) {
       this.#warnOfHeader(error);
     }
+  }
+
+  /** Writes a batch with nothing but the state, so that older headers are known for what they are [F-113]. */
+  async #nameHeader(): Promise<void> {
+    const witness = await this.#headers.settle();
+    const session = this.#session ?? (await this.#load(true));
+    await this.#writeBatch(session, { ...session.state, sequence: session.state.sequence + 1, witness }, []);
+    this.#owesWitness = false;
   }
 
   /** The commit point. After a failure the engine is opened anew, and what it then holds decides. */

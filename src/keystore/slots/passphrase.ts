@@ -14,6 +14,7 @@ import {
 } from "../../crypto/argon2id.ts";
 import { randomKey } from "../../crypto/random.ts";
 import type { ParsedSlot } from "../../formats/header.ts";
+import type { PassphraseFields } from "../../formats/slot-header.ts";
 import { normalizePassphrase, passphraseBytes } from "../../formats/passphrase-text.ts";
 import { ARGON2_CALIBRATION_MAX_MEMORY_KIB, ARGON2_MAX_PASSES } from "../../limits.ts";
 import { redact, Secret } from "../../secret.ts";
@@ -32,6 +33,8 @@ export interface PassphraseSettings {
   readonly floor?: Argon2Floor;
   /** Monotonic milliseconds, for calibration. */
   readonly monotonicMs?: () => number;
+  /** The derivation itself. @defaultValue argon2id of crypto/ */
+  readonly derive?: typeof argon2id;
 }
 
 class Passphrase extends WayIn {
@@ -43,6 +46,11 @@ class Passphrase extends WayIn {
     super();
     this.#secret = secret;
     this.#settings = settings;
+  }
+
+  override decoyFields(): PassphraseFields {
+    const cost = this.#settings.cost ?? { ...ARGON2_FLOOR, lanes: LANES };
+    return { kind: "passphrase", ...cost, salt: randomKey() };
   }
 
   override prepare(slots: readonly ParsedSlot[]): void {
@@ -83,7 +91,8 @@ class Passphrase extends WayIn {
       );
     }
     const password = this.#secret.bytes;
-    return argon2id({ password, salt, cost, lengthBytes: SECRET_BYTES, ...(signal && { signal }) });
+    const derive = this.#settings.derive ?? argon2id;
+    return derive({ password, salt, cost, lengthBytes: SECRET_BYTES, ...(signal && { signal }) });
   }
 
   /** Memory first, as it costs an attacker most, up to a size that small machines still have; then passes. */

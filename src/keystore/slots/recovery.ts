@@ -8,6 +8,7 @@ import { randomKey } from "../../crypto/random.ts";
 import { InvalidArgumentError } from "../../errors.ts";
 import { vaultHint } from "../../formats/key-schedule.ts";
 import { decodeRecoveryCode, encodeRecoveryCode } from "../../formats/recovery-code.ts";
+import type { RecoveryFields } from "../../formats/slot-header.ts";
 import { redact, Secret } from "../../secret.ts";
 import type { ParsedSlot } from "../../formats/header.ts";
 import { type Enrolment, type Unlocker, usedTwice, WayIn, type WayInContext } from "./way-in.ts";
@@ -22,6 +23,10 @@ class Recovery extends WayIn {
     super();
     this.#key = new Secret(key);
     this.#hint = hint;
+  }
+
+  override decoyFields(): RecoveryFields {
+    return { kind: "recovery" };
   }
 
   override prepare(_slots: readonly ParsedSlot[], { vaultId }: WayInContext): void {

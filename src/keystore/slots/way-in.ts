@@ -4,25 +4,35 @@
  * @module
  */
 import { hex } from "../../bytes.ts";
-import { randomId } from "../../crypto/random.ts";
+import { randomFor, randomId } from "../../crypto/random.ts";
 import { AuthenticationError } from "../../crypto/failures.ts";
-import { InvalidArgumentError, WrongSecretError } from "../../errors.ts";
+import { InvalidArgumentError, KeychainChangedError, WrongSecretError } from "../../errors.ts";
 import {
   type HeaderSlot,
   openSlot,
   type ParsedHeader,
   type ParsedSlot,
+  SEALED_ROOT_BYTES,
   sealSlot,
 } from "../../formats/header.ts";
-import { encodeSlotHeader, type SlotFields, type UnknownFields } from "../../formats/slot-header.ts";
+import {
+  encodeSlotHeader,
+  parseSlotHeader,
+  type SlotFields,
+  type SlotKind,
+  type UnknownFields,
+} from "../../formats/slot-header.ts";
 import { wipe } from "../../secret.ts";
 
+/** Kinds of slot that this release can make or open. */
+export type UnlockerKind = Exclude<SlotKind, "unknown">;
+
 /**
- * Opens a vault, or becomes a slot of it: what `passphrase(…)` and `recovery(…)` return. It holds a secret,
- * serves once and is then wiped.
+ * Opens a vault, or becomes a slot of it: what `passphrase(…)`, `recovery(…)`, `combined(…)` and `keychain(…)`
+ * return. It holds a secret, serves once and is then wiped.
  */
 export interface Unlocker {
-  readonly kind: "passphrase" | "recovery";
+  readonly kind: UnlockerKind;
 }
 
 /** What a slot kind needs from its surroundings. */
@@ -31,11 +41,16 @@ export interface WayInContext {
   readonly signal?: AbortSignal | undefined;
   /** Says what the user should know and nothing fails for. */
   readonly warn: (message: string) => void;
+  /** Kinds and labels of all the vault's slots, for a message that names the other ways in. */
+  readonly slots?: readonly ParsedSlot[];
 }
+
+/** Fields of a slot that this release writes. */
+export type KnownFields = Exclude<SlotFields, UnknownFields>;
 
 /** Fields and secret of a new slot. The secret is the caller's to wipe. */
 export interface Enrolment {
-  readonly fields: Exclude<SlotFields, UnknownFields>;
+  readonly fields: KnownFields;
   readonly secret: Uint8Array;
 }
 
@@ -43,11 +58,32 @@ export interface Enrolment {
 export abstract class WayIn implements Unlocker {
   abstract readonly kind: Unlocker["kind"];
 
+  /** True for a slot that this way in may open. */
+  fits(fields: SlotFields): boolean {
+    return fields.kind === this.kind;
+  }
+
+  /**
+   * Fields of a slot that does not exist. It is tried where no slot fits, so that this takes the same calls as a
+   * wrong secret does. Undefined where trying costs nothing that could be told apart.
+   */
+  decoyFields(): KnownFields | undefined {
+    return undefined;
+  }
+
   /** Checks everything that must hold before the first slot costs anything. */
   abstract prepare(slots: readonly ParsedSlot[], context: WayInContext): void;
 
-  /** Returns the slot's secret S as this way in has it, right or wrong. The caller wipes it. */
+  /**
+   * Returns the slot's secret S as this way in has it, right or wrong. The caller wipes it.
+   * @throws KeychainChangedError for this slot alone: the next one is tried.
+   */
   abstract secretFor(slot: ParsedSlot, context: WayInContext): Promise<Uint8Array>;
+
+  /** Why a slot did not open, where this kind knows better than "wrong secret". */
+  refusal(_slot: ParsedSlot, _context: WayInContext): Error | undefined {
+    return undefined;
+  }
 
   /** Makes the fields and the secret of a new slot. */
   abstract enroll(context: WayInContext): Promise<Enrolment>;
@@ -59,7 +95,7 @@ export abstract class WayIn implements Unlocker {
 /** Returns the working side. @throws TypeError for anything that no function of this package made. */
 export function wayInOf(unlocker: Unlocker, argument: string): WayIn {
   if (unlocker instanceof WayIn) return unlocker;
-  throw new TypeError(`${argument}: expected passphrase(…) or recovery(…)`);
+  throw new TypeError(`${argument}: expected passphrase(…), recovery(…), combined(…) or keychain(…)`);
 }
 
 /** @throws InvalidArgumentError: an unlocker serves once. */
@@ -81,28 +117,47 @@ export async function openRoot(
   context: WayInContext,
 ): Promise<{ readonly root: Uint8Array; readonly slotId: string }> {
   try {
-    const slots = header.slots.filter((slot) => slot.header.fields.kind === wayIn.kind);
-    wayIn.prepare(slots, context);
+    const known = { ...context, slots: header.slots };
+    const fitting = header.slots.filter((slot) => wayIn.fits(slot.header.fields));
+    const slots = fitting.length > 0 ? fitting : decoysOf(wayIn);
+    wayIn.prepare(slots, known);
+    let refusal: Error | undefined;
     for (const slot of slots) {
       context.signal?.throwIfAborted();
-      const secret = await wayIn.secretFor(slot, context);
+      let secret: Uint8Array | undefined;
       try {
+        secret = await wayIn.secretFor(slot, known);
         return { root: openSlot(secret, context.vaultId, slot), slotId: hex(slot.header.id) };
       } catch (error) {
-        if (!(error instanceof AuthenticationError)) throw error;
+        if (error instanceof AuthenticationError) refusal ??= wayIn.refusal(slot, known);
+        else if (error instanceof KeychainChangedError) refusal = error;
+        else throw error;
       } finally {
         wipe(secret);
       }
     }
+    if (refusal !== undefined) throw refusal;
     throw new WrongSecretError("The secret opens no slot of this vault. Check it, or use another way in.");
   } finally {
     wayIn.wipe();
   }
 }
 
-/** Makes a slot that seals `root` for this way in, which is wiped. */
+/** A slot that nothing opens, as costly to try as a real one of this way in. */
+function decoysOf(wayIn: WayIn): ParsedSlot[] {
+  const fields = wayIn.decoyFields();
+  if (fields === undefined) return [];
+  const headerBytes = encodeSlotHeader({ id: randomId(), createdAtMs: 0, fields });
+  const header = parseSlotHeader(headerBytes);
+  return [{ headerBytes, header, sealed: randomFor(SEALED_ROOT_BYTES), label: "" }];
+}
+
+/**
+ * Makes a slot that seals the root key for this way in, which is wiped.
+ * @param root lends the root key at the moment of sealing; it throws when the vault was locked meanwhile.
+ */
 export async function makeSlot(
-  root: Uint8Array,
+  root: () => Uint8Array,
   wayIn: WayIn,
   label: string,
   createdAtMs: number,
@@ -112,7 +167,7 @@ export async function makeSlot(
     const { fields, secret } = await wayIn.enroll(context);
     try {
       const headerBytes = encodeSlotHeader({ id: randomId(), createdAtMs, fields });
-      return { headerBytes, sealed: sealSlot(secret, context.vaultId, headerBytes, root), label };
+      return { headerBytes, sealed: sealSlot(secret, context.vaultId, headerBytes, root()), label };
     } finally {
       wipe(secret);
     }
