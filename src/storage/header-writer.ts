@@ -110,11 +110,12 @@ export class HeaderWriter {
       throw error;
     }
     this.#begin(next);
-    // What fails here is tried again by settle.
-    await publishSecondCopy(fs, directory).then(
-      () => this.#end(next),
-      () => undefined,
-    );
+    try {
+      await publishSecondCopy(fs, directory);
+      this.#end(next);
+    } catch {
+      // It is tried again by settle, which the caller does next.
+    }
   }
 
   /** Removes a prepared header that will not be published. Never rejects: the next one replaces leftovers. */

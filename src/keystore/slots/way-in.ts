@@ -143,7 +143,7 @@ export async function openRoot(
   }
 }
 
-/** A slot that nothing opens, as costly to try as a real one of this way in. */
+/** A slot that nothing opens, as costly to try as a real one of this way in [F-134]. */
 function decoysOf(wayIn: WayIn): ParsedSlot[] {
   const fields = wayIn.decoyFields();
   if (fields === undefined) return [];
