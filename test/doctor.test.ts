@@ -1,15 +1,4 @@
-import {
-  chmod,
-  cp,
-  mkdir,
-  readdir,
-  readFile,
-  rename,
-  rm,
-  symlink,
-  truncate,
-  writeFile,
-} from "node:fs/promises";
+import { chmod, cp, mkdir, readdir, readFile, rm, symlink, truncate, writeFile } from "node:fs/promises";
 import { hostname } from "node:os";
 import { join } from "node:path";
 import { beforeAll, describe, expect, test } from "vitest";
@@ -382,7 +371,7 @@ describe.concurrent("records", () => {
     const diagnosis = await diagnose(directory);
     expect(problems(diagnosis)).toEqual(["damage records"]);
     const faults = found(diagnosis, "records", "damage").split("\n");
-    expect(faults.map((message) => message.split(". ")[0]).toSorted()).toEqual([
+    expect(faults.map((message) => message.split(". ")[0] ?? "").toSorted()).toEqual([
       "1 aliases point to a key that is not there",
       "1 changes that keys await would not happen",
       "1 key versions belong to a key that is not there",
