@@ -68,6 +68,8 @@ export class KeyUsage {
         }
       });
     } catch {
+      // Where nothing can be written, as on a read-only medium, memory stays bounded.
+      if (noted.size > MAX_PENDING) return;
       for (const [keyId, use] of noted) if (!this.#pending.has(keyId)) this.#pending.set(keyId, use);
     }
   }

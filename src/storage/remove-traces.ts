@@ -4,6 +4,7 @@
  * @module
  */
 import { compare, concat } from "../bytes.ts";
+import { isCofferError } from "../errors.ts";
 import { mirrorKey } from "../formats/records/record-key.ts";
 import type { FileSystem } from "./file-system.ts";
 import { findBytesInFiles } from "./find-bytes.ts";
@@ -35,9 +36,23 @@ export async function removeTraces(
   const ranges = rangesOf([...prefixes, ...prefixes.map(mirrorKey).filter((prefix) => prefix !== undefined)]);
   for (let attempt = 0; attempt < ATTEMPTS; attempt++) {
     for (const [start, end] of ranges) await store.compact(start, end);
-    if ((await findBytesInFiles(fs, databaseDirectory, patterns)).length === 0) return true;
+    if (!(await areInFiles(fs, databaseDirectory, patterns))) return true;
   }
   return false;
+}
+
+async function areInFiles(
+  fs: FileSystem,
+  directory: string,
+  patterns: readonly Uint8Array[],
+): Promise<boolean> {
+  try {
+    return (await findBytesInFiles(fs, directory, patterns)).length > 0;
+  } catch (error) {
+    // An engine in memory has no files.
+    if (isCofferError(error, "COFFER_IO") && error.details["errno"] === "ENOENT") return false;
+    throw error;
+  }
 }
 
 /** Each compaction costs some flushes of files, however little there is to rewrite. */

@@ -14,7 +14,7 @@ import { nodeFileSystem } from "../../src/storage/file-system.ts";
 import { readHeaderCopies } from "../../src/storage/header-copies.ts";
 import { openMemoryStore } from "../../src/storage/memory-store.ts";
 import { ReopenableStore } from "../../src/storage/reopenable-store.ts";
-import type { Store } from "../../src/storage/store.ts";
+import { type Store, StoreFailedError } from "../../src/storage/store.ts";
 import { scratchDirectories } from "../storage/scratch.ts";
 import { cheapPassphrase, type ManualClock, START_MS } from "./kms-vault.ts";
 
@@ -22,6 +22,11 @@ export interface Ground {
   readonly kms: Kms;
   readonly keystore: Keystore;
   readonly clock: ManualClock;
+  readonly notices: string[];
+  /** While true, the engine refuses to compact. */
+  compactionFails: boolean;
+  /** How often it has compacted. */
+  compactions: number;
 }
 
 /** Returns a function that makes grounds in memory; only their headers are on disk. */
@@ -35,14 +40,21 @@ export function grounds(): () => Promise<Ground> {
     const directory = join(await scratch(), "vault");
     const clock = { nowMs: START_MS };
     const store = openMemoryStore();
+    const notices: string[] = [];
+    const engineState = { compactionFails: false, compactions: 0 };
     // The maker closes the engine, which would empty it.
-    const kept: Store = new Proxy(store, {
-      get: (target, name) => {
-        if (name === "close") return () => Promise.resolve();
-        const member: unknown = Reflect.get(target, name, target);
-        return typeof member === "function" ? (member.bind(target) as unknown) : member;
+    const kept: Store = {
+      get: (key) => store.get(key),
+      entries: (range) => store.entries(range),
+      write: (batch) => store.write(batch),
+      snapshot: () => store.snapshot(),
+      close: () => Promise.resolve(),
+      compact: async (start, end) => {
+        if (engineState.compactionFails) throw new StoreFailedError("no space left");
+        engineState.compactions++;
+        await store.compact(start, end);
       },
-    });
+    };
     const engine = new ReopenableStore(() => Promise.resolve(kept));
     const fs = nodeFileSystem;
     const { root } = await makeVault({
@@ -61,7 +73,7 @@ export function grounds(): () => Promise<Ground> {
       engine,
       copies: await readHeaderCopies(fs, directory),
       clock: () => clock.nowMs,
-      report: () => undefined,
+      report: ({ message }) => void notices.push(message),
       beforeCommit: () => Promise.resolve(),
     });
     begun.push(unlocked);
@@ -71,6 +83,6 @@ export function grounds(): () => Promise<Ground> {
       ready: () => unlocked.database.ready(),
       clock: () => clock.nowMs,
     });
-    return { kms, keystore, clock };
+    return Object.assign(engineState, { kms, keystore, clock, notices });
   };
 }
