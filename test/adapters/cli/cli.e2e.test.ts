@@ -39,12 +39,6 @@ describe("coffer status", () => {
     expect(code).toBe(0);
     expect(stdout.toString()).toMatch(/^vault +[0-9a-f]{32}\n(?:.*\n)*in use +no\n$/u);
   });
-
-  test("says where there is no vault", async () => {
-    expect(await cofferError(["status", "-V", "certs"], { cwd })).toMatchObject({
-      code: "COFFER_VAULT_NOT_FOUND",
-    });
-  });
 });
 
 describe("coffer encrypt and decrypt", () => {
@@ -112,11 +106,6 @@ describe("coffer encrypt and decrypt", () => {
     await cofferJson([...args, "--force", "--recovery-code-file", "code"], { cwd });
     expect((await readFile(join(cwd, "existing"))).subarray(0, 3).toString()).toBe("COB");
   });
-
-  test("name a file that is not there", async () => {
-    const { message } = await cofferError(["decrypt", ...recovery, "none"], { cwd });
-    expect(message).toBe("cannot read none: there is no such file or directory");
-  });
 });
 
 describe("coffer data-key", () => {
@@ -146,10 +135,6 @@ describe("coffer key and coffer alias", () => {
     const { stdout } = await coffer(["alias", "list", ...recovery], { cwd });
     expect(stdout.toString()).toContain(`alias/b  ${String(keyId)}\n`);
     expect(stdout.toString()).not.toContain("alias/a ");
-    expect(await cofferJson(["key", "describe", "alias/b", ...recovery], { cwd })).toMatchObject({
-      keyId,
-      aliases: ["alias/b"],
-    });
   });
 
   test("rotate a key, encrypt its old ciphertext anew, and disable it", async () => {

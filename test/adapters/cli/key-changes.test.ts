@@ -1,4 +1,4 @@
-import { describe, expect, test } from "vitest";
+import { describe, expect, test, vi } from "vitest";
 import { parseArguments, UsageError } from "../../../src/adapters/cli/arguments.ts";
 import { selectCommand } from "../../../src/adapters/cli/commands.ts";
 import { Output } from "../../../src/adapters/cli/output.ts";
@@ -36,5 +36,19 @@ describe("commands that change a key", () => {
     [["set-description", "k", ""]],
   ])("look for the vault when %j is in order", async (argv) => {
     await expect(begin("key", ...argv)).rejects.toMatchObject({ code: "COFFER_VAULT_NOT_FOUND" });
+  });
+});
+
+describe("commands that open a vault", () => {
+  test("ask for its name", async () => {
+    const { command, rest } = selectCommand(["status"]) as Extract<
+      ReturnType<typeof selectCommand>,
+      { rest: unknown }
+    >;
+    vi.stubEnv("COFFER_VAULT", "");
+    const args = parseArguments(command, rest);
+    const run = command.run({ args, output: new Output(true), signal: new AbortController().signal });
+    await expect(run).rejects.toThrow("COFFER_VAULT");
+    vi.unstubAllEnvs();
   });
 });
