@@ -145,7 +145,8 @@ export async function openBeginning(bytes: Uint8Array, fields: OpenFields): Prom
     header: bytes.subarray(offsets.body, offsets.segments),
   };
   const found = await openAreas(inOrder, head, context, floe, fields);
-  if (found.hasFailedArea || sound.length < areas.length) {
+  const others = sound.filter((area) => area !== found.area);
+  if (sound.length < areas.length || !areAuthentic(others, found.dek, head)) {
     fields.report({
       type: "damage",
       message:
@@ -166,7 +167,6 @@ interface FoundKey {
   readonly entry: KeyEntry;
   readonly dek: Uint8Array;
   readonly keys: FloeKeys;
-  readonly hasFailedArea: boolean;
 }
 
 async function openAreas(
@@ -183,7 +183,6 @@ async function openAreas(
   const failures: unknown[] = [];
   // At rest both areas say the same: what failed once is not tried again.
   const failed = new Set<string>();
-  let isAreaBad = false;
   for (const area of areas) {
     let isTaken = false;
     for (const entry of area.entries.filter(({ kind }) => kind === access.kind)) {
@@ -198,15 +197,24 @@ async function openAreas(
       }
       isTaken = true;
       const keys = keysOf(opened.dek, head, area, floe);
-      if (keys !== undefined) return { area, entry, dek: opened.dek, keys, hasFailedArea: isAreaBad };
+      if (keys !== undefined) return { area, entry, dek: opened.dek, keys };
       wipe(opened.dek);
       break;
     }
     // The first entry that opens decides for its area [F-213].
     if (isTaken) failures.unshift(unopenedFile());
-    isAreaBad = true;
   }
   throw tellingFailure(failures);
+}
+
+/** What is damaged in the area that was not needed shows now, and not when it is. */
+function areAuthentic(areas: readonly ParsedKeyArea[], dek: Uint8Array, head: ParsedFileHead): boolean {
+  const karea = fileAreaKey(dek, head.fileId);
+  try {
+    return areas.every((area) => verifyKeyArea(area, karea, head.bytes));
+  } finally {
+    wipe(karea);
+  }
 }
 
 /** The checks after a data key was found: the area's HMAC, then the FLOE header's tag [F-214]. */

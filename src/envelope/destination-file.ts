@@ -72,15 +72,16 @@ export class DestinationFile {
     const temporaryPath = `${path}.${hex(randomBytes(8))}.tmp`;
     try {
       const handle = await fs.open(temporaryPath, "create", FILE_MODE);
-      const file = new DestinationFile(fs, path, temporaryPath, handle, overwrite);
       try {
         await handle.chmod(FILE_MODE).catch(ignoreNoModes);
-        return file;
       } catch (error) {
-        await file.discard();
+        await handle.close().catch(() => undefined);
         throw error;
       }
+      return new DestinationFile(fs, path, temporaryPath, handle, overwrite);
     } catch (error) {
+      // The random name is nobody else's, unless it was there before.
+      if (!hasErrno(error, "EEXIST")) await fs.unlink(temporaryPath).catch(() => undefined);
       throw ioError(error, "write the destination", path);
     }
   }
