@@ -1,6 +1,6 @@
 /**
  * Uses of the public API that must compile, and uses that must not: each of these stands below the comment that expects
- * its error. Never run; types.test.ts compiles it, and `npm run types` does so with everything else.
+ * its error. Never run; public-api.test.ts compiles it, and `npm run types` does so with everything else.
  * @module
  */
 import {
