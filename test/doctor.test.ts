@@ -148,6 +148,40 @@ describe.concurrent("a sound vault", () => {
     expect(await treeOf(directory)).toEqual(before);
   });
 
+  test("is one in which everything was done, too", async () => {
+    const directory = await copyOf();
+    let nowMs = Date.now();
+    const clock = (): number => nowMs;
+    const vault = await openVault(directory, { unlock: recovery(states.code), clock });
+    const keys = await Promise.all(Array.from({ length: 150 }, async () => vault.kms.createKey({})));
+    const [rotated, deleted, waiting, disabled, kept] = keys.map(({ keyMetadata }) => keyMetadata.keyId) as [
+      string,
+      string,
+      string,
+      string,
+      string,
+    ];
+    for (const keyId of [rotated, disabled, waiting]) await vault.kms.enableKeyRotation({ keyId });
+    await vault.kms.rotateKeyOnDemand({ keyId: rotated });
+    await vault.kms.createAlias({ aliasName: "alias/gone", targetKeyId: deleted });
+    await vault.kms.encrypt({ keyId: rotated, plaintext: "used" });
+    await vault.kms.disableKey({ keyId: disabled });
+    await vault.kms.scheduleKeyDeletion({ keyId: deleted, pendingWindowInDays: 7 });
+    await vault.kms.scheduleKeyDeletion({ keyId: waiting, pendingWindowInDays: 30 });
+    await vault.kms.scheduleKeyDeletion({ keyId: kept, pendingWindowInDays: 7 });
+    await vault.kms.cancelKeyDeletion({ keyId: kept });
+    expect(problems(await diagnose(directory))).toEqual(["warning records"]);
+    await vault.close();
+    const before = await diagnose(directory);
+    expect(problems(before)).toEqual([]);
+    expect(before.counts).toMatchObject({ keys: 153, keyVersions: 154 });
+    nowMs += 8 * 86_400_000;
+    await (await openVault(directory, { unlock: recovery(states.code), clock })).close();
+    const after = await diagnose(directory);
+    expect(problems(after)).toEqual([]);
+    expect(after.counts).toMatchObject({ keys: 152, keyVersions: 153 });
+  });
+
   test("is not looked into while it is open", async () => {
     const directory = await copyOf();
     const vault = await openVault(directory, { unlock: recovery(states.code) });
