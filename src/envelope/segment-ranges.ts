@@ -39,8 +39,10 @@ export interface RangeWork {
   readonly target: FileHandle;
   /** Borrowed. */
   readonly segments: FloeSegments;
-  /** Hands out each stretch once; undefined when there is no more, or the work is to end. */
+  /** Hands out each stretch once; undefined when there is no more. */
   readonly nextRange: () => SegmentRange | undefined;
+  /** Asked before each block: true ends the work early, as if there were no more. */
+  readonly isStopped: () => boolean;
   /** Told the plaintext bytes of each block that was written. */
   readonly onBytes: (bytes: number) => void;
 }
@@ -88,10 +90,12 @@ function* blocksOf({ plan, nextRange }: RangeWork): Generator<SegmentRange> {
 }
 
 async function readNext(
-  { plan, source }: RangeWork,
+  work: RangeWork,
   blocks: Generator<SegmentRange>,
   buffer: BlockBuffer,
 ): Promise<SegmentRange | undefined> {
+  const { plan, source } = work;
+  if (work.isStopped()) return undefined;
   const { value: block } = blocks.next() as IteratorResult<SegmentRange, undefined>;
   if (block === undefined) return undefined;
   const wanted = buffer.forBlock(block);

@@ -1,0 +1,176 @@
+/**
+ * Threads for long files: started with the first one, ended when idle, never what keeps the process alive.
+ * @module
+ */
+import { availableParallelism } from "node:os";
+import { Worker } from "node:worker_threads";
+import { IoError } from "../errors.ts";
+import { fromFailure, type WorkerAnswer, type WorkerJob } from "./worker-job.ts";
+
+/** Threads that wait for nothing are ended after this time, in milliseconds. */
+const IDLE_MS = 1000;
+/** More gain nothing: the kernel takes writes to one file one after another. */
+const MAX_WORKERS = 8;
+
+let workerUrl: URL | undefined;
+
+/**
+ * Says where the worker's file is, for an application that is bundled into one file: the built
+ * `coffer/dist/envelope/file-worker.js`, or a bundle of it. Without this call it is looked for beside the code that
+ * uses it; where it cannot be started, long files are worked on in the calling thread, which takes longer.
+ * @throws TypeError unless it is a URL.
+ * @example
+ * useFileWorker(new URL("./file-worker.js", import.meta.url));
+ */
+export function useFileWorker(url: URL): void {
+  if (!(url instanceof URL)) throw new TypeError(`url: expected a URL, got ${typeof url}`);
+  if (pool.isBusy) throw new TypeError("url: files are being worked on; say it before");
+  workerUrl = url;
+  pool.end();
+}
+
+/** The worker could not be started: nothing was done by it. */
+export class WorkerUnavailableError extends Error {
+  override readonly name = "WorkerUnavailableError";
+}
+
+interface Pending {
+  readonly resolve: () => void;
+  readonly reject: (error: unknown) => void;
+}
+
+/** One thread, and the jobs that it has. */
+class FileWorker {
+  readonly #worker: Worker;
+  readonly #pending = new Map<number, Pending>();
+  readonly #onEnd: (worker: FileWorker) => void;
+  #isReady = false;
+  #isGone = false;
+
+  constructor(url: URL, onEnd: (worker: FileWorker) => void) {
+    this.#onEnd = onEnd;
+    this.#worker = new Worker(url, { name: "coffer-file", execArgv: [] });
+    this.#worker.unref();
+    this.#worker.on("message", (answer: WorkerAnswer) => this.#take(answer));
+    this.#worker.on("error", (cause: unknown) => this.#gone(cause));
+    this.#worker.on("exit", () => this.#gone());
+  }
+
+  /** @throws WorkerUnavailableError, or the job's own failure. */
+  async perform(job: WorkerJob): Promise<void> {
+    await new Promise<void>((resolve, reject) => {
+      this.#pending.set(job.id, { resolve, reject });
+      if (this.#isGone) {
+        this.#gone();
+        return;
+      }
+      // While there is work the process waits for it.
+      this.#worker.ref();
+      this.#worker.postMessage(job, [job.keys.messageKey.buffer]);
+    });
+  }
+
+  end(): void {
+    void this.#worker.terminate();
+  }
+
+  #take(answer: WorkerAnswer): void {
+    if (answer.type === "ready") {
+      this.#isReady = true;
+      return;
+    }
+    const pending = this.#pending.get(answer.id);
+    this.#pending.delete(answer.id);
+    if (this.#pending.size === 0) this.#worker.unref();
+    if (answer.failure === undefined) pending?.resolve();
+    else pending?.reject(fromFailure(answer.failure));
+  }
+
+  /** However a thread ends, nobody waits for it for ever. */
+  #gone(cause?: unknown): void {
+    this.#isGone = true;
+    this.#onEnd(this);
+    for (const { reject } of this.#pending.values()) {
+      reject(
+        this.#isReady
+          ? new IoError("A worker thread ended before its work was done. Try again.", {
+              cause,
+              details: { reason: "worker-ended" },
+            })
+          : new WorkerUnavailableError("the worker could not be started", { cause }),
+      );
+    }
+    this.#pending.clear();
+  }
+}
+
+class WorkerPool {
+  readonly #workers = new Set<FileWorker>();
+  #running = 0;
+  #idle: NodeJS.Timeout | undefined;
+
+  get isBusy(): boolean {
+    return this.#running > 0;
+  }
+
+  /** Lends the workers for one body. Starts what is missing of them. */
+  async use(work: (workers: readonly FileWorker[]) => Promise<void>): Promise<void> {
+    clearTimeout(this.#idle);
+    this.#running += 1;
+    try {
+      const url = workerUrl ?? new URL("./file-worker.js", import.meta.url);
+      while (this.#workers.size < poolSize()) {
+        this.#workers.add(new FileWorker(url, (worker) => this.#workers.delete(worker)));
+      }
+      await work([...this.#workers]);
+    } finally {
+      this.#running -= 1;
+      if (!this.isBusy) this.#idle = setTimeout(() => this.end(), IDLE_MS).unref();
+    }
+  }
+
+  end(): void {
+    clearTimeout(this.#idle);
+    for (const worker of this.#workers) worker.end();
+    this.#workers.clear();
+  }
+}
+
+/** One thread for each core. */
+function poolSize(): number {
+  return Math.min(availableParallelism(), MAX_WORKERS);
+}
+
+const pool: WorkerPool = /* @__PURE__ */ new WorkerPool();
+let lastJob = 0;
+
+/**
+ * Lets all workers work on one body, each with a job of its own making. When it rejects, none of them works on it any
+ * more.
+ * @throws WorkerUnavailableError when none could be started; else the first failure.
+ */
+export async function performInWorkers(
+  newJob: (id: number) => WorkerJob,
+  onFailure: () => void,
+): Promise<void> {
+  await pool.use(async (workers) => {
+    const results = await Promise.allSettled(
+      workers.map(async (worker) => {
+        lastJob += 1;
+        try {
+          await worker.perform(newJob(lastJob));
+        } catch (error) {
+          if (!(error instanceof WorkerUnavailableError)) onFailure();
+          throw error;
+        }
+      }),
+    );
+    const failures = results
+      .filter((result) => result.status === "rejected")
+      .map(({ reason }): unknown => reason);
+    const failure = failures.find((error) => !(error instanceof WorkerUnavailableError));
+    if (failure !== undefined) throw failure as Error;
+    // What one could not begin, the others have done.
+    if (failures.length === workers.length) throw failures[0] as Error;
+  });
+}
