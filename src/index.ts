@@ -24,6 +24,7 @@ export { combined } from "./keystore/slots/combined.ts";
 export { type Keychain, keychain } from "./keystore/slots/keychain.ts";
 export { passphrase } from "./keystore/slots/passphrase.ts";
 export { recovery } from "./keystore/slots/recovery.ts";
+export type { RotatedRootKey, RotateRootKeyOptions } from "./rotate-root-key.ts";
 export type { AutoLockOptions } from "./auto-lock.ts";
 export type { Unlocker } from "./keystore/slots/way-in.ts";
 export type { LockHolder, SlotDescription, VaultDescription } from "./describe-vault.ts";

@@ -139,6 +139,8 @@ export class VaultOpening {
         fs,
         directory,
         engine,
+        openDatabase: (database, options) =>
+          this.#environment.openEngine(databaseDirectory(directory, database), options),
         copies,
         clock,
         report: (notice) => this.report(notice),

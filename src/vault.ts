@@ -10,6 +10,7 @@ import { makeVault } from "./keystore/new-vault.ts";
 import { type Unlocker, wayInOf } from "./keystore/slots/way-in.ts";
 import type { UnlockedVault } from "./keystore/unlocked-vault.ts";
 import { Kms } from "./kms/kms.ts";
+import { rotateRootKey, type RotatedRootKey, type RotateRootKeyOptions } from "./rotate-root-key.ts";
 import { redact, wipe } from "./secret.ts";
 import { nodeFileSystem } from "./storage/file-system.ts";
 import { openLevelStore } from "./storage/level-store.ts";
@@ -105,6 +106,17 @@ export class Vault {
   async unlock(unlocker: Unlocker, options: UnlockVaultOptions = {}): Promise<void> {
     assertUnlockOptions(options);
     await this.#locking.unlock(wayInOf(unlocker, "unlocker"), options.signal);
+  }
+
+  /**
+   * Gives the vault a new root key, for the case that somebody may know the old one: who kept an old copy of the
+   * header and one of its secrets, or whose way in was removed. All records are sealed anew, all ways in are given
+   * again and get a new recovery code; keys, blobs and files stay as they are. Changes wait meanwhile.
+   * Killed at any moment it leaves the vault with the old ways in, or with the new ones; then call it again.
+   * @throws LockedError, IoError, DamagedError; then the old root key and its ways in stay.
+   */
+  rotateRootKey(options: RotateRootKeyOptions): Promise<RotatedRootKey> {
+    return rotateRootKey(this.#locking, this.#opening, options);
   }
 
   /** Locks, closes the database and releases the directory. Idempotent. */

@@ -22,6 +22,7 @@ const LAYERS: Readonly<Record<string, number>> = {
   "diagnose-vault.ts": 8,
   "diagnosis.ts": 8,
   "diagnosis-repair.ts": 8,
+  "rotate-root-key.ts": 8,
   "unlock-delay.ts": 8,
   "vault-events.ts": 8,
   "vault-locking.ts": 8,

@@ -7,7 +7,14 @@ import { AuthenticationError, MalformedError } from "../crypto/failures.ts";
 import { open, seal } from "../crypto/seal.ts";
 import { DamagedError } from "../errors.ts";
 import { materialContext } from "../formats/key-schedule.ts";
-import type { KeyRecord } from "../formats/records/tables.ts";
+import {
+  type KeyRecord,
+  type RecordTable,
+  TABLES,
+  type TableRecords,
+  type VersionRecord,
+} from "../formats/records/tables.ts";
+import { wipe } from "../secret.ts";
 import { formatKeyId } from "./key-reference.ts";
 import type { VaultKeys } from "./vault-keys.ts";
 
@@ -39,6 +46,29 @@ export function openMaterial(
       cause: error,
       details: { part: "material", version },
     });
+  }
+}
+
+/**
+ * Returns a record as another root key has it: a version's material is sealed anew, all else stays.
+ * @param ownerOf returns the CMK that material is bound to.
+ */
+export function resealMaterial<T extends RecordTable>(
+  table: T,
+  record: TableRecords[T],
+  keys: VaultKeys,
+  fresh: VaultKeys,
+  ownerOf: (keyId: Uint8Array) => MaterialOwner,
+): TableRecords[T] {
+  if (table !== TABLES.versions) return record;
+  const { id, version, sealed } = record as VersionRecord;
+  if (sealed === undefined) return record;
+  const owner = ownerOf(id);
+  const material = openMaterial(keys, owner, version, sealed);
+  try {
+    return { ...record, sealed: sealMaterial(fresh, owner, version, material) };
+  } finally {
+    wipe(material);
   }
 }
 

@@ -3,9 +3,10 @@
  * @module
  */
 import { DamagedError } from "../errors.ts";
-import { type ParsedHeader, verifyHeaderMac } from "../formats/header.ts";
+import { type HeaderSlot, type ParsedHeader, verifyHeaderMac } from "../formats/header.ts";
 import { redact } from "../secret.ts";
 import { VaultDatabase, type VaultDatabaseOptions } from "../storage/vault-database.ts";
+import { resealMaterial } from "./key-material.ts";
 import { Keystore } from "./keystore.ts";
 import { VaultKeys } from "./vault-keys.ts";
 
@@ -49,6 +50,24 @@ export class UnlockedVault {
   root(): Uint8Array {
     this.#ended.signal.throwIfAborted();
     return this.#keys.root;
+  }
+
+  /**
+   * Seals everything anew under `keys`, which are of another root key and stay the caller's.
+   * @returns as {@link VaultDatabase.changeRoot} does.
+   */
+  changeRoot(keys: VaultKeys, slots: readonly HeaderSlot[], signal: AbortSignal): Promise<boolean> {
+    return this.database.changeRoot({
+      keys,
+      slots,
+      signal,
+      convert: (table, record) =>
+        resealMaterial(table, record, this.#keys, keys, (id) => this.keystore.key(id)),
+      adopt: () => {
+        // Locked meanwhile: the keys are wiped, and stay so.
+        if (!this.ended.aborted) this.#keys.adopt(keys);
+      },
+    });
   }
 
   /** Wipes the keys at once; changes that wait are refused with `reason`, one that is being written is finished. */

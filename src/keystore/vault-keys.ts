@@ -42,6 +42,16 @@ export class VaultKeys {
     this.material = materialKey(root, vaultId);
   }
 
+  /** Takes the keys of another root over, into the same arrays, so that all who hold this object use them. */
+  adopt(fresh: VaultKeys): void {
+    this.root.set(fresh.root);
+    this.header.set(fresh.header);
+    this.database.set(fresh.database);
+    this.name.set(fresh.name);
+    this.set.set(fresh.set);
+    this.material.set(fresh.material);
+  }
+
   wipe(): void {
     wipe(this.root, this.header, this.database, this.name, this.set, this.material);
   }

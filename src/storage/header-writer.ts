@@ -36,6 +36,8 @@ export interface HeaderChange {
 export class HeaderWriter {
   readonly #options: HeaderWriterOptions;
   #copies: HeaderCopies;
+  /** Kheader of the header that counts. Lent. */
+  #headerKey: Uint8Array;
   /** Largest generation known to be durable in both copies; undefined until they were seen to. */
   #witness: number | undefined;
   /** True once a header may be in one copy only. */
@@ -46,6 +48,7 @@ export class HeaderWriter {
   constructor(options: HeaderWriterOptions) {
     this.#options = options;
     this.#copies = options.copies;
+    this.#headerKey = options.headerKey;
     this.#lastGeneration = options.copies.header.generation;
   }
 
@@ -77,7 +80,7 @@ export class HeaderWriter {
     const { fs, directory } = this.#options;
     const { vaultId } = this.header;
     const { sequence, slots = this.header.slots, database = this.header.database } = change;
-    const { headerKey = this.#options.headerKey } = change;
+    const { headerKey = this.#headerKey } = change;
     const generation = this.#lastGeneration + 1;
     const next = parseHeader(encodeHeader({ vaultId, generation, sequence, database, slots }, headerKey));
     try {
@@ -100,7 +103,7 @@ export class HeaderWriter {
    * Puts a prepared header onto the first copy, where it counts at once: the commit point of a slot change.
    * {@link HeaderWriter.settle} makes it durable in both. @throws IoError; then the header before it still counts.
    */
-  async commit(next: ParsedHeader): Promise<void> {
+  async commit(next: ParsedHeader, headerKey: Uint8Array = this.#headerKey): Promise<void> {
     const { fs, directory } = this.#options;
     this.#lastGeneration = next.generation;
     try {
@@ -110,6 +113,7 @@ export class HeaderWriter {
       throw error;
     }
     this.#begin(next);
+    this.#headerKey = headerKey;
     try {
       await publishSecondCopy(fs, directory);
       this.#end(next);

@@ -6,7 +6,7 @@
 import type { Store } from "./store.ts";
 
 export class ReopenableStore {
-  readonly #open: () => Promise<Store>;
+  #open: () => Promise<Store>;
   #store: Store | undefined;
   #isClosed = false;
 
@@ -25,6 +25,14 @@ export class ReopenableStore {
     await this.#release();
     this.#store = await this.#open();
     return this.#store;
+  }
+
+  /** Puts an open store into the place of the present one. @returns that one, for the caller to close. */
+  replace(store: Store, open: () => Promise<Store>): Store | undefined {
+    const old = this.#store;
+    this.#store = store;
+    this.#open = open;
+    return old;
   }
 
   /** Idempotent. */

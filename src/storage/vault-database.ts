@@ -4,7 +4,8 @@
  * Source: docs/format.md#commit [F-110…F-116].
  * @module
  */
-import { IoError } from "../errors.ts";
+import { copy } from "../bytes.ts";
+import { IoError, isCofferError } from "../errors.ts";
 import type { HeaderSlot, ParsedHeader, ParsedSlot } from "../formats/header.ts";
 import { recordKey } from "../formats/records/record-key.ts";
 import { encodeRecord, type StateRecord, TABLES } from "../formats/records/tables.ts";
@@ -17,10 +18,13 @@ import { DatabaseSession, type StorageEvent } from "./database-session.ts";
 import type { FileSystem } from "./file-system.ts";
 import type { HeaderCopies } from "./header-copies.ts";
 import { HeaderWriter } from "./header-writer.ts";
+import { ioError } from "./io-error.ts";
 import type { IndexRange } from "./record-index.ts";
 import { removeTraces, TRACE_BYTES, type Traces } from "./remove-traces.ts";
 import type { ReopenableStore } from "./reopenable-store.ts";
+import { type ConvertRecord, readBack, type Rewrite, rewriteDatabase } from "./rewrite-database.ts";
 import { operationsOf, sealChanges, type SealedChange } from "./sealed-change.ts";
+import type { Store } from "./store.ts";
 import { ChangeSet, type RecordReader, type Transaction } from "./transaction.ts";
 import { databaseDirectory } from "./vault-directory.ts";
 
@@ -46,6 +50,8 @@ export interface VaultDatabaseOptions {
   readonly engine: ReopenableStore;
   /** Copied. */
   readonly keys: DatabaseKeys;
+  /** Opens or creates the engine of `db-N`, for a change of the root key. */
+  readonly openDatabase: (database: number, options: { readonly create: boolean }) => Promise<Store>;
   /** As read; the MAC of the chosen one is verified. */
   readonly copies: HeaderCopies;
   /** Milliseconds since 1970. */
@@ -57,6 +63,19 @@ export interface VaultDatabaseOptions {
   readonly beforeCommit: () => Promise<void>;
 }
 
+/** What is given for a change of the root key. */
+export interface RootChange {
+  /** Those of the new root key. Copied. */
+  readonly keys: DatabaseKeys;
+  /** All of the new header's slots, made for the new root key. */
+  readonly slots: readonly HeaderSlot[];
+  readonly convert: ConvertRecord;
+  /** Gives up as long as the old root key counts. */
+  readonly signal: AbortSignal;
+  /** Called at the moment when the new root key counts, before any read or change. Does not throw. */
+  readonly adopt: () => void;
+}
+
 /**
  * Told at once, before any later read, which LevelDB keys have durably changed; without keys when the database was
  * closed or opened anew, and anything may have changed.
@@ -66,7 +85,7 @@ export type RecordObserver = (changedKeys: readonly Uint8Array[] | undefined) =>
 export class VaultDatabase implements RecordReader {
   readonly #observers: RecordObserver[] = [];
   readonly #options: VaultDatabaseOptions;
-  readonly #keys: DatabaseKeys;
+  #keys: DatabaseKeys;
   readonly #queue: CommitQueue<ChangeSet>;
   #session: DatabaseSession | undefined;
   #loading: Promise<DatabaseSession> | undefined;
@@ -78,9 +97,8 @@ export class VaultDatabase implements RecordReader {
   #owesWitness = false;
 
   private constructor(options: VaultDatabaseOptions) {
-    const { header, database, set, name } = options.keys;
     this.#options = options;
-    this.#keys = { header: header.slice(), database: database.slice(), set: set.slice(), name: name.slice() };
+    this.#keys = copyOf(options.keys);
     const { fs, directory, copies } = options;
     this.#headers = new HeaderWriter({ fs, directory, copies, headerKey: this.#keys.header });
     this.#queue = new CommitQueue((next) => this.#commitGroup(next));
@@ -219,6 +237,48 @@ export class VaultDatabase implements RecordReader {
   }
 
   /**
+   * Seals everything anew under another root key, alone between two commits, which wait meanwhile. When it rejects,
+   * the old root key and all its slots stay; leftovers are removed, or swept at the next open.
+   * @returns true once nothing of the old root key is on the disk; what then failed is a warning.
+   * Source: docs/format.md#root-change.
+   */
+  changeRoot(change: RootChange): Promise<boolean> {
+    return this.#queue.alone(async () => {
+      const session = this.#session ?? (await this.#load(true));
+      const database = this.header.database + 1;
+      await this.#options.beforeCommit();
+      const keys = copyOf(change.keys);
+      const { convert, signal } = change;
+      const rewrite = {
+        convert,
+        signal,
+        from: session,
+        vaultId: this.header.vaultId,
+        keys,
+        headerKey: keys.header,
+        sequence: session.state.sequence + 1,
+        witness: await this.#headers.settle(),
+      };
+      const made = await this.#makeDatabase(database, rewrite, change.slots).catch((error: unknown) => {
+        wipe(keys.header, keys.database, keys.set, keys.name);
+        throw error;
+      });
+      // The new root key counts. Nothing is awaited until all of this object has gone over to it.
+      const { engine, openDatabase } = this.#options;
+      const old = engine.replace(made.engine, () => openDatabase(database, { create: false }));
+      session.end();
+      this.#session = made.session;
+      const oldKeys = this.#keys;
+      this.#keys = keys;
+      wipe(oldKeys.header, oldKeys.database, oldKeys.set, oldKeys.name);
+      change.adopt();
+      this.#owesWitness = true;
+      this.#notify(undefined);
+      return this.#dropDatabase(database - 1, old);
+    });
+  }
+
+  /**
    * Refuses what waits, lets a commit under way end, brings the header up to date, wipes the keys. The engine stays
    * open. Never rejects: what is durable is durable, and a header that could not be written is a warning.
    */
@@ -291,6 +351,62 @@ export class VaultDatabase implements RecordReader {
       await this.#headers.publish(header);
     } catch (error) {
       this.#warnOfHeader(error);
+    }
+  }
+
+  /** Makes the new database and commits the header that names it. When it rejects, the old header counts. */
+  async #makeDatabase(
+    database: number,
+    rewrite: Rewrite & { readonly headerKey: Uint8Array },
+    slots: readonly HeaderSlot[],
+  ): Promise<{ readonly engine: Store; readonly session: DatabaseSession }> {
+    const { fs, directory, openDatabase, report } = this.#options;
+    const path = databaseDirectory(directory, database);
+    let engine: Store | undefined;
+    let session: DatabaseSession | undefined;
+    try {
+      await fs.removeTree(path);
+      engine = await openDatabase(database, { create: true });
+      const count = await rewriteDatabase(engine, rewrite);
+      // What is read back comes from the files.
+      await engine.close();
+      engine = await openDatabase(database, { create: false });
+      const { sequence, headerKey } = rewrite;
+      const next = await this.#headers.prepare({ sequence, slots, database, headerKey });
+      session = await readBack(engine, rewrite, count, next, report);
+      await fs.syncDirectory(path);
+      await fs.syncDirectory(directory);
+      rewrite.signal.throwIfAborted();
+      await this.#headers.commit(next, headerKey);
+      return { engine, session };
+    } catch (error) {
+      session?.end();
+      await this.#headers.discard();
+      // What is left of it is swept at the next open.
+      await engine?.close().catch(() => undefined);
+      await fs.removeTree(path).catch(() => undefined);
+      if (rewrite.signal.aborted || isCofferError(error)) throw error;
+      throw ioError(error, "write the vault's new database", path);
+    }
+  }
+
+  /** Makes the new header durable, then removes what only the old root key opens. Never rejects. */
+  async #dropDatabase(database: number, engine: Store | undefined): Promise<boolean> {
+    const { fs, directory, report } = this.#options;
+    try {
+      await this.#nameHeader();
+      await engine?.close();
+      await fs.removeTree(databaseDirectory(directory, database));
+      await fs.syncDirectory(directory);
+      return true;
+    } catch (error) {
+      await engine?.close().catch(() => undefined);
+      const why = error instanceof Error ? error.message : String(error);
+      report({
+        type: "warning",
+        message: `The new root key counts, but not all of the old files could be removed (${why}). Close the vault and open it again: what is left goes then.`,
+      });
+      return false;
     }
   }
 
@@ -368,6 +484,10 @@ export class VaultDatabase implements RecordReader {
     this.#endSession();
     wipe(this.#keys.header, this.#keys.database, this.#keys.set, this.#keys.name);
   }
+}
+
+function copyOf({ header, database, set, name }: DatabaseKeys): DatabaseKeys {
+  return { header: copy(header), database: copy(database), set: copy(set), name: copy(name) };
 }
 
 function outcomeUnknown(cause: unknown): IoError {

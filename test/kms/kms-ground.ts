@@ -74,6 +74,7 @@ export function grounds(): () => Promise<Ground> {
       copies: await readHeaderCopies(fs, directory),
       clock: () => clock.nowMs,
       report: ({ message }) => void notices.push(message),
+      openDatabase: () => Promise.reject(new Error("no root change here")),
       beforeCommit: () => Promise.resolve(),
     });
     begun.push(unlocked);

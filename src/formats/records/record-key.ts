@@ -100,6 +100,11 @@ const OWN_KEYS: {
   0x31: (kname, { id }) => recordKey.usage(kname, id),
 };
 
+/** True for a table whose records this release reads and writes. */
+export function isKnownTable(table: number): table is RecordTable {
+  return Object.hasOwn(OWN_KEYS, table);
+}
+
 /** Returns the LevelDB key that a record's own fields name. */
 export function keyOfRecord<T extends RecordTable>(
   kname: Uint8Array,
