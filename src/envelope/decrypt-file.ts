@@ -41,12 +41,11 @@ export async function decryptFileWith(
       const destination = await DestinationFile.create(ground.fs, paths.destination, overwrite);
       try {
         const progress = new Progress(options.onProgress, opened.plan.plaintextBytes);
-        await writeLast(destination, opened);
-        progress.add(opened.lastPlaintext.length);
         // Each inner segment is verified by its own place; the last one was, before the length was believed.
         const { plan, segments } = opened;
         const end = plan.segments - 1;
         await workOnBody(ground, { plan, end, source, destination, segments, progress, signal });
+        await writeLast(destination, opened);
         signal?.throwIfAborted();
         await destination.publish();
         await progress.finish();

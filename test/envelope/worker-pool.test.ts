@@ -1,0 +1,153 @@
+import { readFileSync } from "node:fs";
+import { writeFile } from "node:fs/promises";
+import { join } from "node:path";
+import { beforeAll, beforeEach, describe, expect, test } from "vitest";
+import { VaultFiles } from "../../src/envelope/vault-files.ts";
+import { useFileWorker } from "../../src/envelope/worker-pool.ts";
+import { distUrl, runModule } from "../storage/scratch.ts";
+import { bytesOf, E, fileGround, holds, namesIn, P, pattern, sourceIn } from "./file-ground.ts";
+
+const ground = fileGround();
+const BUILT = new URL(distUrl("envelope/file-worker.js"));
+/** Long enough for threads, of several stretches, with an end of its own. */
+const plaintext = pattern(3 * 8_388_608 + 12_345);
+let threaded: VaultFiles;
+
+beforeAll(() => {
+  // Fails with the path, where the package was not built.
+  readFileSync(BUILT);
+  threaded = new VaultFiles({ ...ground.host, mayUseWorkers: true });
+});
+
+beforeEach(() => {
+  useFileWorker(BUILT);
+  ground.notices.length = 0;
+});
+
+/** A worker made of this text. */
+function workerOf(text: string): URL {
+  return new URL(`data:text/javascript,${encodeURIComponent(text)}`);
+}
+
+describe("long files in several threads", () => {
+  test("are the same as in one", async () => {
+    const { source, encrypted, decrypted } = await sourceIn(await ground.scratch(), plaintext);
+    const told: number[] = [];
+    await threaded.encryptFile(source, encrypted, { onProgress: ({ bytes }) => told.push(bytes) });
+    await threaded.decryptFile(encrypted, decrypted, {});
+    expect(await holds(decrypted, plaintext)).toBe(true);
+    await ground.files.decryptFile(encrypted, decrypted, { overwrite: true });
+    expect(await holds(decrypted, plaintext)).toBe(true);
+    expect(ground.notices).toEqual([]);
+    expect(told.at(-1)).toBe(plaintext.length);
+    expect(told).toEqual(told.toSorted((a, b) => a - b));
+  });
+
+  test("several at once each come out right", async () => {
+    const directory = await ground.scratch();
+    const { source } = await sourceIn(directory, plaintext);
+    const names = ["1", "2", "3"].map((name) => join(directory, name));
+    await Promise.all(names.map((name) => threaded.encryptFile(source, `${name}.cof`, {})));
+    await Promise.all(names.map((name) => threaded.decryptFile(`${name}.cof`, name, {})));
+    for (const name of names) expect(await holds(name, plaintext)).toBe(true);
+    expect(ground.notices).toEqual([]);
+  });
+
+  test("with a byte changed are refused with the segment named, and nothing is left", async () => {
+    const directory = await ground.scratch();
+    const { source, encrypted, decrypted } = await sourceIn(directory, plaintext);
+    await threaded.encryptFile(source, encrypted, {});
+    const bytes = await bytesOf(encrypted);
+    const at = 512 + 4096 + 74 + 200 * E + 99;
+    bytes[at] = (bytes[at] as number) ^ 1;
+    await writeFile(encrypted, bytes);
+    await expect(threaded.decryptFile(encrypted, decrypted, {})).rejects.toMatchObject({
+      name: "InvalidCiphertextError",
+      code: "COFFER_INVALID_CIPHERTEXT",
+      details: { segment: 200 },
+    });
+    expect(await namesIn(directory)).toEqual(["a", "a.cof"]);
+    expect(P).toBe(65_536);
+  });
+
+  test("an abort ends all threads and leaves nothing", async () => {
+    const directory = await ground.scratch();
+    const { source, encrypted } = await sourceIn(directory, plaintext);
+    const reason = new Error("no longer wanted");
+    for (const afterMs of [0, 2, 5]) {
+      const controller = new AbortController();
+      setTimeout(() => controller.abort(reason), afterMs);
+      await expect(threaded.encryptFile(source, encrypted, { signal: controller.signal })).rejects.toBe(
+        reason,
+      );
+    }
+    expect(await namesIn(directory)).toEqual(["a"]);
+  });
+});
+
+describe("threads that fail", () => {
+  test("that cannot be started are done without, and a warning says so", async () => {
+    useFileWorker(new URL("file:///nowhere/file-worker.js"));
+    const { source, encrypted, decrypted } = await sourceIn(await ground.scratch(), plaintext);
+    await threaded.encryptFile(source, encrypted, {});
+    expect(ground.notices).toMatchObject([{ type: "warning" }]);
+    await ground.files.decryptFile(encrypted, decrypted, {});
+    expect(await holds(decrypted, plaintext)).toBe(true);
+  });
+
+  test.each([
+    ["end", "process.exit(0)"],
+    ["throw", "throw new Error('broken')"],
+  ])("that %s in the middle of the work reject the call and leave nothing", async (_, end) => {
+    useFileWorker(
+      workerOf(`import { parentPort } from "node:worker_threads";
+        parentPort.on("message", () => { ${end} });
+        parentPort.postMessage({ type: "ready" });`),
+    );
+    const directory = await ground.scratch();
+    const { source, encrypted } = await sourceIn(directory, plaintext);
+    await expect(threaded.encryptFile(source, encrypted, {})).rejects.toMatchObject({
+      code: "COFFER_IO",
+      reason: "worker-ended",
+    });
+    expect(await namesIn(directory)).toEqual(["a"]);
+  });
+
+  test("that say they are done when they are not are not believed", async () => {
+    useFileWorker(
+      workerOf(`import { parentPort } from "node:worker_threads";
+        parentPort.on("message", ({ id }) => parentPort.postMessage({ type: "done", id }));
+        parentPort.postMessage({ type: "ready" });`),
+    );
+    const directory = await ground.scratch();
+    const { source, encrypted } = await sourceIn(directory, plaintext);
+    await expect(threaded.encryptFile(source, encrypted, {})).rejects.toMatchObject({
+      code: "COFFER_IO",
+      reason: "worker-ended",
+    });
+    expect(await namesIn(directory)).toEqual(["a"]);
+  });
+
+  test("the place of the worker is a URL", () => {
+    expect(() => useFileWorker("x" as never)).toThrow(TypeError);
+  });
+});
+
+test("idle threads do not keep a process alive, and working ones do", async () => {
+  const directory = await ground.scratch();
+  const { source, encrypted } = await sourceIn(directory, plaintext);
+  const text = `
+    const { encryptFileOn } = await import(${JSON.stringify(distUrl("envelope/passphrase-files.js"))});
+    const { passphraseWith } = await import(${JSON.stringify(distUrl("keystore/slots/passphrase.js"))});
+    const { nodeFileSystem } = await import(${JSON.stringify(distUrl("storage/file-system.js"))});
+    const cheap = { memoryKiB: 8, passes: 1, lanes: 1 };
+    const ground = { fs: nodeFileSystem, clock: Date.now, report: (n) => console.log(n.message), mayUseWorkers: true };
+    const unlock = passphraseWith("x", { cost: cheap, floor: cheap });
+    // Not awaited: the process must stay for the work alone.
+    encryptFileOn(ground, ...process.argv.slice(-2), { unlock }).then(() => console.log("done", process.uptime()));
+    process.on("exit", () => console.log("exit", process.uptime()));
+  `;
+  const lines = (await runModule(text, [source, encrypted])).split("\n").map((line) => line.split(" "));
+  expect(lines.map(([word]) => word)).toEqual(["done", "exit"]);
+  expect(Number(lines[1]?.[1]) - Number(lines[0]?.[1])).toBeLessThan(0.5);
+});
