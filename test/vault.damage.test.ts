@@ -9,7 +9,8 @@ import { recovery } from "../src/keystore/slots/recovery.ts";
 import type { VaultNotice } from "../src/vault-events.ts";
 import { openVault } from "../src/vault.ts";
 import { makeSample, SAMPLE_SESSIONS, type SampleContent } from "./field/damage-sample.ts";
-import { randomOf, report, sampleOf, SEED } from "./field/scale.ts";
+import { randomOf } from "./field/random.mjs";
+import { report, sampleOf, SEED } from "./field/scale.ts";
 import { readTree, type Tree } from "./field/trees.mjs";
 import { type CaseEnd, CaseWorker, runCases } from "./field/workers.ts";
 import { fastScratchDirectories } from "./storage/scratch.ts";
@@ -85,7 +86,7 @@ async function runAll(title: string, cases: readonly DamageCase[], judge: Judge)
     const why = await add(tally, oneCase, end, worker, judge);
     if (why !== undefined) tally.bad.push(`seed ${SEED}: ${JSON.stringify(oneCase)}: ${why}`);
   });
-  report(title, { ...tally, bad: tally.bad.length });
+  report(title, { ...tally, bad: tally.bad.length, first: tally.bad.slice(0, 3) });
   return tally;
 }
 

@@ -18,6 +18,9 @@ import { acquireVaultLock, inspectVaultLock, type VaultLockOptions } from "./vau
 /** Folders of the file store, there from the start. */
 const FOLDERS = ["objects", "incoming"] as const;
 
+/** How long a new vault may be without its maker's lock, in milliseconds. */
+const ABANDONED_MS = 60_000;
+
 /** Name of the database's folder: `db-N`. */
 export function databaseDirectory(directory: string, database: number): string {
   return join(directory, `db-${database}`);
@@ -25,8 +28,8 @@ export function databaseDirectory(directory: string, database: number): string {
 
 /**
  * Makes a vault directory: `build` fills a new sibling, which is then renamed onto `directory`, absent or empty.
- * Durable when it resolves; when it rejects, `directory` is as it was, and the sibling is gone, or, after a crash,
- * removed by the next call.
+ * Durable when it resolves; when it rejects, there is no vault, and the sibling is gone, or, after a crash, removed by
+ * the next call.
  * @throws VaultExistsError, InvalidArgumentError reason `not-empty`, DamagedError for what is left of a vault, IoError.
  */
 export async function createVaultDirectory(
@@ -54,7 +57,35 @@ export async function createVaultDirectory(
     await fs.removeTree(sibling).catch(() => undefined);
     throw error;
   }
-  await syncFolder(fs, dirname(target));
+  try {
+    await syncFolder(fs, dirname(target));
+  } catch (error) {
+    await withdrawVaultDirectory(fs, target, lockOptions);
+    throw error;
+  }
+}
+
+/**
+ * Takes back a vault that was just made, unless somebody has opened it meanwhile. Never rejects: where it cannot be
+ * taken back, it stays, whole.
+ */
+export async function withdrawVaultDirectory(
+  fs: FileSystem,
+  directory: string,
+  lockOptions: VaultLockOptions = {},
+): Promise<void> {
+  try {
+    const lock = await acquireVaultLock(fs, directory, lockOptions);
+    try {
+      const sibling = `${lock.directory}.new-${hex(randomId())}`;
+      await fs.rename(lock.directory, sibling);
+      await fs.removeTree(sibling);
+    } finally {
+      await lock.release();
+    }
+  } catch {
+    // The error that led here is what counts.
+  }
 }
 
 async function makeFolder(fs: FileSystem, path: string): Promise<void> {
@@ -131,7 +162,10 @@ async function renameOnto(fs: FileSystem, sibling: string, target: string): Prom
   }
 }
 
-/** Removes siblings whose maker has died. A living one keeps its lock until just before the rename. */
+/**
+ * Removes siblings whose maker has died. A living one holds its lock but for a moment at the beginning and one at the
+ * end: what nobody has locked for so long was left by a maker that died in one of them.
+ */
 async function sweepSiblings(fs: FileSystem, target: string, lockOptions: VaultLockOptions): Promise<void> {
   const parent = dirname(target);
   const prefix = `${basename(target)}.new-`;
@@ -140,9 +174,19 @@ async function sweepSiblings(fs: FileSystem, target: string, lockOptions: VaultL
     if (kind !== "directory" || !name.startsWith(prefix)) continue;
     if (!/^[0-9a-f]{32}$/u.test(name.slice(prefix.length))) continue;
     const sibling = join(parent, name);
-    const { state } = await inspectVaultLock(fs, sibling, lockOptions).catch(() => ({ state: "held" }));
     // A sweep that fails is tried again next time.
-    if (state === "stale") await fs.removeTree(sibling).catch(() => undefined);
+    if (await isAbandoned(fs, sibling, lockOptions)) await fs.removeTree(sibling).catch(() => undefined);
+  }
+}
+
+async function isAbandoned(fs: FileSystem, sibling: string, lockOptions: VaultLockOptions): Promise<boolean> {
+  try {
+    const { state } = await inspectVaultLock(fs, sibling, lockOptions);
+    if (state !== "free") return state === "stale";
+    const now = (lockOptions.clock ?? Date.now)();
+    return now - (await fs.lstat(sibling)).modifiedAtMs > ABANDONED_MS;
+  } catch {
+    return false;
   }
 }
 

@@ -33,17 +33,6 @@ export function sampleOf<T>(items: readonly T[], sample: number, random: () => n
   return rest.slice(0, wanted);
 }
 
-/** Returns a generator of numbers in [0, 1) that gives the same ones for the same seed (mulberry32). */
-export function randomOf(seed: number): () => number {
-  let state = seed >>> 0;
-  return () => {
-    state = (state + 0x6d2b79f5) >>> 0;
-    let mixed = Math.imul(state ^ (state >>> 15), state | 1);
-    mixed ^= mixed + Math.imul(mixed ^ (mixed >>> 7), mixed | 61);
-    return ((mixed ^ (mixed >>> 14)) >>> 0) / 4_294_967_296;
-  };
-}
-
 /** Prints a result, and in soak writes it down. */
 export function report(test: string, result: Readonly<Record<string, unknown>>): void {
   const line = JSON.stringify({ test, seed: SEED, share: share ?? "sample", ...result });
