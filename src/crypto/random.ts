@@ -1,18 +1,23 @@
 /**
- * Hedged randomness: HMAC-SHA-512(Kh, random 32 ‖ u64 monotonic ns ‖ u64 call counter ‖ SHA-512(hedge)), cut to length.
+ * Hedged randomness: HMAC-SHA-512(Kh, random 32 ‖ u64 monotonic ns ‖ u64 call counter ‖ hedge), cut to length.
  * Where the system's generator fails or a machine's memory is restored from a snapshot, values still differ with the
  * time, the call and what is being encrypted. Source: docs/format.md#randomness.
  * @module
  */
-import { createHmac, randomFillSync } from "node:crypto";
+import { createHmac, hkdfSync, randomFillSync } from "node:crypto";
+import { label } from "../bytes.ts";
 import { MAX_DATA_KEY_BYTES } from "../limits.ts";
 import { wipe } from "../secret.ts";
-import { digest } from "./hmac.ts";
 
-/** One HMAC-SHA-512. A longer value is several, each of its own call. */
+/** One HMAC-SHA-512. A longer value is expanded from one. */
 const BLOCK_BYTES = 64;
 const RAW_BYTES = 32;
-const HEDGE_AT = 48;
+/** Raw values drawn at once: a call to the system's generator costs as much as an HMAC. */
+const POOLED_DRAWS = 64;
+/** What is left of a pool is dropped after this pause, so that little outlives a snapshot. */
+const IDLE_NS = 1_000_000_000n;
+const EXPANSION = label("coffer/random/v1");
+const NO_SALT = new Uint8Array(0);
 
 /** Where bytes and time come from. Another one than the system's is for tests. */
 export interface RandomSource {
@@ -33,11 +38,32 @@ export const SYSTEM_RANDOM: RandomSource = {
 /** Returns a generator with a hedging key of its own, which is drawn at its first use. */
 export function hedgedRandom(source: RandomSource): DrawRandom {
   let hedgingKey: Uint8Array | undefined;
-  let digestOfNothing: Uint8Array | undefined;
   let calls = 0n;
-  // random[32] ‖ time[8] ‖ call[8] ‖ digest of the hedge[64]: wiped after each call, which ends before the next begins.
-  const drawn = new Uint8Array(HEDGE_AT + BLOCK_BYTES);
-  const counters = new DataView(drawn.buffer, RAW_BYTES);
+  let drawnAtNs = 0n;
+  const pool = new Uint8Array(POOLED_DRAWS * RAW_BYTES);
+  let at = pool.length;
+  // random[32] ‖ time[8] ‖ call[8]: wiped after each call, which ends before the next begins.
+  const head = new Uint8Array(RAW_BYTES + 16);
+  const counters = new DataView(head.buffer, RAW_BYTES);
+
+  const drawBlock = (key: Uint8Array, hedge: readonly Uint8Array[]): Uint8Array => {
+    const nowNs = source.monotonicNs();
+    if (at === pool.length || nowNs - drawnAtNs > IDLE_NS) {
+      source.fillRandom(pool);
+      at = 0;
+    }
+    drawnAtNs = nowNs;
+    const raw = pool.subarray(at, at + RAW_BYTES);
+    head.set(raw);
+    wipe(raw);
+    at += RAW_BYTES;
+    counters.setBigUint64(0, nowNs);
+    counters.setBigUint64(8, calls++);
+    const hmac = createHmac("sha512", key).update(head);
+    for (const part of hedge) hmac.update(part);
+    wipe(head);
+    return hmac.digest();
+  };
 
   return (lengthBytes, ...hedge) => {
     if (!Number.isInteger(lengthBytes) || lengthBytes < 1 || lengthBytes > MAX_DATA_KEY_BYTES) {
@@ -48,21 +74,13 @@ export function hedgedRandom(source: RandomSource): DrawRandom {
       source.fillRandom(fresh);
       hedgingKey = fresh;
     }
-    drawn.set(
-      hedge.length === 0 ? (digestOfNothing ??= digest("sha512")) : digest("sha512", ...hedge),
-      HEDGE_AT,
-    );
-    const value = new Uint8Array(lengthBytes);
-    for (let at = 0; at < lengthBytes; at += BLOCK_BYTES) {
-      source.fillRandom(drawn.subarray(0, RAW_BYTES));
-      counters.setBigUint64(0, source.monotonicNs());
-      counters.setBigUint64(8, calls++);
-      const block = createHmac("sha512", hedgingKey).update(drawn).digest();
-      value.set(block.subarray(0, Math.min(BLOCK_BYTES, lengthBytes - at)), at);
+    const block = drawBlock(hedgingKey, hedge);
+    try {
+      if (lengthBytes <= BLOCK_BYTES) return new Uint8Array(block.subarray(0, lengthBytes));
+      return new Uint8Array(hkdfSync("sha512", block, NO_SALT, EXPANSION, lengthBytes));
+    } finally {
       wipe(block);
     }
-    wipe(drawn);
-    return value;
   };
 }
 

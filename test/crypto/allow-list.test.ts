@@ -8,6 +8,7 @@ const NAMES: Readonly<Record<string, string>> = {
   createDecipheriv: "AES-GCM only, by the algorithms below",
   createHash: "SHA-2",
   createHmac: "HMAC with SHA-2; hkdfSync would extract first and limit its info",
+  hkdfSync: "HKDF with SHA-2, to lengthen one random value",
   randomFillSync: "the system's generator",
 };
 

@@ -1,4 +1,4 @@
-import { createHash, createHmac } from "node:crypto";
+import { createHmac } from "node:crypto";
 import { describe, expect, it } from "vitest";
 import { hex } from "../../src/bytes.ts";
 import { hedgedRandom, randomFor, randomId, randomKey, type RandomSource } from "../../src/crypto/random.ts";
@@ -20,31 +20,41 @@ function countingSource(): RandomSource & { fillings: number[] } {
 const STUCK: RandomSource = { fillRandom: (bytes) => void bytes.fill(7), monotonicNs: () => 5n };
 
 describe("hedged randomness", () => {
-  it("is HMAC of random bytes, time, call number and digest of the hedge", () => {
+  it("is HMAC of random bytes, time, call number and hedge", () => {
     const draw = hedgedRandom(countingSource());
     draw(1);
     const value = draw(40, Uint8Array.of(1, 2), Uint8Array.of(3));
-    const message = Buffer.alloc(48, 3);
-    message.writeBigUInt64BE(3000n, 32);
+    // The first filling is the hedging key, the second the pool that both calls draw from.
+    const message = Buffer.alloc(51, 2);
+    message.writeBigUInt64BE(2000n, 32);
     message.writeBigUInt64BE(1n, 40);
-    const expected = createHmac("sha512", Buffer.alloc(32, 1))
-      .update(message)
-      .update(
-        createHash("sha512")
-          .update(Uint8Array.of(1, 2, 3))
-          .digest(),
-      )
-      .digest("hex");
+    message.set([1, 2, 3], 48);
+    const expected = createHmac("sha512", Buffer.alloc(32, 1)).update(message).digest("hex");
     expect(hex(value)).toBe(expected.slice(0, 80));
   });
 
-  it("draws its hedging key at first use, once", () => {
+  it("draws its hedging key at first use, once, and raw bytes 64 values at a time", () => {
     const source = countingSource();
     const draw = hedgedRandom(source);
     expect(source.fillings).toEqual([]);
+    for (let i = 0; i < 65; i++) draw(32);
+    expect(source.fillings).toEqual([32, 2048, 2048]);
+  });
+
+  it("drops what was drawn in advance after a second without use", () => {
+    let nowNs = 0n;
+    const fillings: number[] = [];
+    const draw = hedgedRandom({
+      fillRandom: (bytes) => void fillings.push(bytes.length),
+      monotonicNs: () => nowNs,
+    });
     draw(32);
+    nowNs += 1_000_000_000n;
     draw(32);
-    expect(source.fillings).toEqual([32, 32, 32]);
+    expect(fillings).toEqual([32, 2048]);
+    nowNs += 1_000_000_001n;
+    draw(32);
+    expect(fillings).toEqual([32, 2048, 2048]);
   });
 
   it("never repeats, even where the source is stuck", () => {
@@ -75,7 +85,7 @@ describe("hedged randomness", () => {
     expect(hex(draw(16))).toBe(hex(whole(16)));
   });
 
-  it("gives 1 to 1,024 bytes, each block of its own draw", () => {
+  it("gives 1 to 1,024 bytes, no two blocks alike", () => {
     const long = randomFor(1024);
     const blocks = new Set(Array.from({ length: 16 }, (_, i) => hex(long.subarray(64 * i, 64 * i + 64))));
     expect(blocks.size).toBe(16);
