@@ -15,6 +15,7 @@ import { CopiedDatabase } from "./storage/database-ground.ts";
 import type { DirectoryContents } from "./storage/directory-inspection.ts";
 import type { FileSystem } from "./storage/file-system.ts";
 import { openSalvagedStore } from "./storage/salvaged-store.ts";
+import { countRottenBlocks } from "./storage/table-checksums.ts";
 import {
   type DatabaseOutcome,
   readUntrustedDatabase,
@@ -43,6 +44,8 @@ export interface ContentsDiagnosis {
   readonly counts: VaultCounts | undefined;
   /** True when a change writes records anew from their mirrors. */
   readonly hasMendableTables: boolean;
+  /** Parts of LevelDB's tables that have rotted, whether a record is in them or not. */
+  readonly rottenBlocks: number;
   /** LevelDB keys of records whose mirrors are not right. */
   readonly mirrorRepairs: readonly Uint8Array[];
 }
@@ -51,6 +54,7 @@ const NOTHING: ContentsDiagnosis = {
   isComplete: false,
   counts: undefined,
   hasMendableTables: false,
+  rottenBlocks: 0,
   mirrorRepairs: [],
 };
 
@@ -84,7 +88,10 @@ async function diagnoseDatabase(options: ContentsOptions): Promise<ContentsDiagn
     const { outcome, result, count } = await readCopy(options, copy);
     judgeOutcome(outcome, findings);
     if (outcome.outcome === "read") {
-      const diagnosis = judgeRecords(options, result, count);
+      const rottenBlocks = await countRottenBlocks(fs, join(directory, counting));
+      if (rottenBlocks > 0)
+        findings.add("warning", "database", rottenTables(rottenBlocks), { topic: "checksums" });
+      const diagnosis = { ...judgeRecords(options, result, count), rottenBlocks };
       if (result !== undefined && !isUsable(result)) await tellSalvage(options);
       return diagnosis;
     }
@@ -258,9 +265,14 @@ function judgeRecords(
       tags: found(TABLES.tags),
       records,
     },
+    rottenBlocks: 0,
     hasMendableTables: tables.some(({ isMendable }) => isMendable),
     mirrorRepairs: mirrors.recordKeys,
   };
+}
+
+function rottenTables(blocks: number): string {
+  return `${blocks} blocks of the database's tables are not what LevelDB wrote. What that did to records is said apart; the disk may be failing: make a backup. A repair writes the tables anew where every record is right or can be mended.`;
 }
 
 const LOST_STATE =

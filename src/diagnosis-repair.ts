@@ -27,6 +27,8 @@ export interface RepairNote {
   readonly message: string;
 }
 
+const TABLE_PREFIXES: readonly Uint8Array[] = Object.values(TABLES).map((table) => Uint8Array.of(table));
+
 /** Closes our own directory and files to others; what belongs to others stays as it is. Failures show in the next look. */
 export async function repairModes(
   fs: FileSystem,
@@ -63,8 +65,8 @@ export interface RepairOptions {
 }
 
 /**
- * Opens the vault, which sweeps leftovers and takes over a stale lock, and makes one change where header copies,
- * records or mirrors are to be written anew. A vault that does not open stays as it is, every byte.
+ * Opens the vault, which sweeps leftovers and takes over a stale lock, and makes changes where header copies, records
+ * or mirrors are to be written anew. A vault that does not open stays as it is, every byte.
  * @returns why it did not come about; undefined when it did, or when there was nothing to do.
  */
 export async function repairVault(options: RepairOptions): Promise<RepairNote | undefined> {
@@ -74,7 +76,8 @@ export async function repairVault(options: RepairOptions): Promise<RepairNote | 
     !files.areCopiesEqual || contents.hasMendableTables || contents.mirrorRepairs.length > 0;
   const hasLeftovers = temporary.length + kept.length + otherDatabases.length > 0;
   try {
-    if (needsChange || hasLeftovers || files.lock.state !== "free") await openAndChange(options, needsChange);
+    if (needsChange || hasLeftovers || contents.rottenBlocks > 0 || files.lock.state !== "free")
+      await openAndChange(options, needsChange);
     if (deadSiblings.length > 0) await removeDeadSiblings(environment.fs, directory);
     return undefined;
   } catch (error) {
@@ -92,6 +95,9 @@ async function openAndChange(
     const unlocked = await opening.unlock(async () => copy(root));
     try {
       if (needsChange) await writeAnew(unlocked.keystore, contents.mirrorRepairs);
+      // Compaction rewrites what is alive in every table; rot that no record needs goes with the rest.
+      if (contents.rottenBlocks > 0)
+        await unlocked.database.removeTraces({ prefixes: TABLE_PREFIXES, patterns: [] });
     } finally {
       await unlocked.end(new LockedError("The repair is over."));
     }

@@ -312,6 +312,19 @@ describe.concurrent("a database", () => {
     await expectNotMended(altered, ["damage database"]);
   });
 
+  test("with rot in a table is named and written anew, whether a record is in it or not", async () => {
+    const [idle, hit, fatal] = [await copyOf(), await copyOf(), await copyOf()];
+    // The last byte before the footer of 48: the checksum of the index.
+    await flip(await fileOf(idle, "ldb"), -49);
+    await expectMended(idle, { repaired: ["warning database"] });
+    const place = await placeOfRecord(hit, 0x03);
+    await flip(place.path, place.offset + 90);
+    await expectMended(hit, { repaired: ["damage records", "warning database"] });
+    const alias = await placeOfRecord(fatal, 0x04);
+    await flip(alias.path, alias.offset + 90);
+    await expectNotMended(fatal, ["damage records", "warning database"]);
+  });
+
   test("with a link in its folder is named, and LevelDB kept away from it", async () => {
     const directory = await copyOf();
     await symlink("/etc/hostname", join(directory, "db-1", "000099.ldb"));
@@ -518,10 +531,30 @@ describe.concurrent("the vault's directory", () => {
   });
 });
 
-async function flip(path: string, offset: number): Promise<void> {
+/** @param at negative: from the end. */
+async function flip(path: string, at: number): Promise<void> {
   const bytes = await readFile(path);
+  const offset = at < 0 ? bytes.length + at : at;
   bytes[offset] = (bytes[offset] as number) ^ 0x10;
   await writeFile(path, bytes);
+}
+
+/** Where a table file holds the value of a record, the newest one, of this table. */
+async function placeOfRecord(
+  directory: string,
+  table: number,
+): Promise<{ readonly path: string; readonly offset: number }> {
+  const copy = join(await scratch(), "vault");
+  await cp(directory, copy, { recursive: true });
+  const values = await withStore(copy, async (store) =>
+    (await keysOf(store, table)).map((key) => Buffer.from(store.get(key) as Uint8Array)),
+  );
+  for (const name of await readdir(join(directory, "db-1"))) {
+    const path = join(directory, "db-1", name);
+    const bytes = name.endsWith(".ldb") ? await readFile(path) : Buffer.alloc(0);
+    for (const value of values) if (bytes.includes(value)) return { path, offset: bytes.indexOf(value) };
+  }
+  throw new Error("no record of this table is in a table file");
 }
 
 /** The one file of the database that has this in its name, or the largest of them. */

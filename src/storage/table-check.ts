@@ -9,12 +9,13 @@ import { join } from "node:path";
 import { readU32 } from "../bytes.ts";
 import type { FileSystem } from "./file-system.ts";
 
-const FOOTER_BYTES = 48;
-const BLOCK_TRAILER_BYTES = 5;
+export const FOOTER_BYTES = 48;
+export const BLOCK_TRAILER_BYTES = 5;
 const INTERNAL_KEY_MIN_BYTES = 8;
-const MAX_TABLE_BYTES = 1_073_741_824;
+export const MAX_TABLE_BYTES = 1_073_741_824;
 
-interface BlockHandle {
+/** Where a block lies, without its trailer of type and checksum. */
+export interface BlockHandle {
   readonly offset: number;
   readonly size: number;
 }
@@ -79,7 +80,8 @@ function walk(
   return false;
 }
 
-interface Entry {
+/** One entry of a block; what it says is not believed. */
+export interface Entry {
   readonly shared: number;
   readonly keyLength: number;
   readonly valueStart: number;
@@ -88,7 +90,7 @@ interface Entry {
 }
 
 /** `varint shared ‖ varint unshared ‖ varint value length ‖ key bytes ‖ value`. */
-function entryAt(bytes: Uint8Array, at: number, limit: number): Entry | undefined {
+export function entryAt(bytes: Uint8Array, at: number, limit: number): Entry | undefined {
   if (limit - at < 3) return undefined;
   const shared = readVarint(bytes, at, limit);
   const unshared = shared && readVarint(bytes, shared.end, limit);
@@ -102,7 +104,7 @@ function entryAt(bytes: Uint8Array, at: number, limit: number): Entry | undefine
 }
 
 /** Where a block's list of restart points begins; undefined where LevelDB refuses the block in words. */
-function restartsOf(bytes: Uint8Array, offset: number, end: number): number | undefined {
+export function restartsOf(bytes: Uint8Array, offset: number, end: number): number | undefined {
   if (end - offset < 4) return undefined;
   const restarts = end - 4 - 4 * littleEndian32(bytes, end - 4);
   return restarts < offset ? undefined : restarts;
@@ -113,7 +115,11 @@ function isWithin({ offset, size }: BlockHandle, bytes: Uint8Array): boolean {
   return offset + size + BLOCK_TRAILER_BYTES <= bytes.length;
 }
 
-function readHandle(bytes: Uint8Array, at: number): (BlockHandle & { readonly end: number }) | undefined {
+/** `varint offset ‖ varint size`, and where it ends. */
+export function readHandle(
+  bytes: Uint8Array,
+  at: number,
+): (BlockHandle & { readonly end: number }) | undefined {
   const offset = readVarint(bytes, at, bytes.length);
   const size = offset && readVarint(bytes, offset.end, bytes.length);
   return offset && size && { offset: offset.value, size: size.value, end: size.end };
