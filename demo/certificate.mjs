@@ -4,6 +4,8 @@
  */
 import { Buffer } from "node:buffer";
 import { webcrypto, X509Certificate } from "node:crypto";
+import "reflect-metadata";
+import { SubjectAlternativeNameExtension, X509CertificateGenerator } from "@peculiar/x509";
 
 const ALGORITHM = {
   name: "RSASSA-PKCS1-v1_5",
@@ -19,7 +21,6 @@ const ONE_DAY_MS = 86_400_000;
  *   the numbers of the key that its certificate does not tell.
  */
 export async function makeCertificate() {
-  const { X509CertificateGenerator, SubjectAlternativeNameExtension } = await certificates();
   const keys = await webcrypto.subtle.generateKey(ALGORITHM, true, ["sign", "verify"]);
   const certificate = await X509CertificateGenerator.createSelfSigned(
     {
@@ -41,14 +42,6 @@ export async function makeCertificate() {
     certificatePem: new X509Certificate(Buffer.from(certificate.rawData)).toString(),
     secrets: ["d", "p", "q", "dp", "dq", "qi"].map((name) => Buffer.from(numbers[name], "base64url")),
   };
-}
-
-/** The package below @peculiar/x509 that wires its classes asks for these calls, and for no answer from them. */
-async function certificates() {
-  Reflect.getMetadata ??= () => undefined;
-  Reflect.getOwnMetadata ??= () => undefined;
-  Reflect.defineMetadata ??= () => undefined;
-  return import("@peculiar/x509");
 }
 
 function pemOf(label, der) {
