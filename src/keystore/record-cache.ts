@@ -7,7 +7,7 @@ import { hex } from "../bytes.ts";
 import { redact } from "../secret.ts";
 
 /** At most this many records in one cache. A CMK's record has at most 8 KiB of description, and 200 bytes else. */
-export const RECORD_CACHE_SIZE = 1024;
+const RECORD_CACHE_SIZE = 1024;
 
 interface Entry<CachedRecord> {
   /** Hexadecimal LevelDB key. */

@@ -7,9 +7,9 @@ import { MS_PER_DAY } from "../limits.ts";
 import type { StateRecord } from "../formats/records/tables.ts";
 
 /** A clock that is further ahead of the last change than this is not believed at once. */
-export const MAX_LEAP_MS: number = 400 * MS_PER_DAY;
+const MAX_LEAP_MS = 400 * MS_PER_DAY;
 /** How much further on a later session must find it, to believe it. */
-export const LEAP_CONFIRMED_MS: number = MS_PER_DAY;
+const LEAP_CONFIRMED_MS = MS_PER_DAY;
 
 export interface BelievedTime {
   /** The clock as read, ms since 1970. */
