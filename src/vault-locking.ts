@@ -23,6 +23,7 @@ export class VaultLocking {
   #running = 0;
   #lockedBy: LockReason = "requested";
   #isClosed = false;
+  #isReleased = false;
   /** Lock, unlock and close run one after another. */
   #transition: Promise<void> = Promise.resolve();
 
@@ -128,17 +129,18 @@ export class VaultLocking {
     });
   }
 
-  /** Locks, closes the database, releases the directory. Idempotent. */
+  /** Locks, closes the database, releases the directory. Idempotent; when it rejects, another call does the rest. */
   async close(): Promise<void> {
     await this.#unlocked?.keystore.usage.flush();
     await this.lock("closed");
     await this.#enqueue(async () => {
-      if (this.#isClosed) return;
+      if (this.#isReleased) return;
       this.#isClosed = true;
       await this.#unlocked?.end(lockedError("closed"));
       this.#unlocked = undefined;
       this.#autoLock.stop();
       await this.#opening.end();
+      this.#isReleased = true;
       this.#emitter.clear();
     });
   }

@@ -13,6 +13,7 @@ import { type AccessFinding, inspectAccess } from "./storage/access.ts";
 import { CopiedDatabase, type DatabaseGround } from "./storage/database-ground.ts";
 import type { FileSystem } from "./storage/file-system.ts";
 import { type HeaderCopies, readHeaderCopies } from "./storage/header-copies.ts";
+import { ioError } from "./storage/io-error.ts";
 import { KeptDatabase } from "./storage/kept-database.ts";
 import { ReopenableStore } from "./storage/reopenable-store.ts";
 import { openSalvagedStore, SalvagedDatabase } from "./storage/salvaged-store.ts";
@@ -82,7 +83,7 @@ export class VaultOpening {
     const { fs } = environment;
     const { isSalvage = false } = options;
     await readHeaderCopies(fs, directory, { isSalvage });
-    const canonical = await fs.realpath(directory);
+    const canonical = await canonicalPath(fs, directory);
     judgeAccess(await inspectAccess(fs, canonical), options);
     if (isSalvage) {
       await assertNotInUse(fs, canonical);
@@ -180,7 +181,7 @@ export class VaultOpening {
     this.#engine = undefined;
     // The first error is what counts.
     await engine?.close().catch(() => undefined);
-    await this.#ground?.abandon();
+    await this.#ground?.abandon().catch(() => undefined);
     this.#ground = undefined;
   }
 
@@ -189,6 +190,14 @@ export class VaultOpening {
     throw new VaultInUseError(
       "The vault's lock file was removed or replaced while the vault was open. Close it, make sure that nobody else uses it, and open it again.",
     );
+  }
+}
+
+async function canonicalPath(fs: FileSystem, directory: string): Promise<string> {
+  try {
+    return await fs.realpath(directory);
+  } catch (error) {
+    throw ioError(error, "look at the vault directory", directory);
   }
 }
 

@@ -14,6 +14,7 @@ import { rotateRootKey, type RotatedRootKey, type RotateRootKeyOptions } from ".
 import { redact, wipe } from "./secret.ts";
 import { nodeFileSystem } from "./storage/file-system.ts";
 import { openLevelStore } from "./storage/level-store.ts";
+import { withdrawVaultDirectory } from "./storage/vault-directory.ts";
 import { VaultEmitter, type VaultEventName, type VaultListener, type VaultNotice } from "./vault-events.ts";
 import { rootFrom, VaultLocking, type VaultState } from "./vault-locking.ts";
 import { type RootOf, type VaultEnvironment, VaultOpening } from "./vault-opening.ts";
@@ -119,7 +120,10 @@ export class Vault {
     return rotateRootKey(this.#locking, this.#opening, options);
   }
 
-  /** Locks, closes the database and releases the directory. Idempotent. */
+  /**
+   * Locks, closes the database and releases the directory. Idempotent.
+   * @throws IoError when that could not be done in full; another call does the rest.
+   */
   close(): Promise<void> {
     return this.#locking.close();
   }
@@ -204,6 +208,10 @@ export async function createVaultIn(
   try {
     const vault = await openDirectory(environment, directory, options, () => async () => copy(root));
     return recoveryCode === undefined ? { vault } : { vault, recoveryCode };
+  } catch (error) {
+    // Its recovery code would never be shown.
+    await withdrawVaultDirectory(environment.fs, directory, { clock });
+    throw error;
   } finally {
     wipe(root);
   }

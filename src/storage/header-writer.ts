@@ -68,8 +68,15 @@ export class HeaderWriter {
    */
   async settle(): Promise<number> {
     if (this.#witness !== undefined) return this.#witness;
-    await makeCopiesEqual(this.#options.fs, this.#options.directory, this.#copies);
-    this.#copies = { header: this.header, conditions: ["good", "good"] };
+    const { header } = this;
+    try {
+      await makeCopiesEqual(this.#options.fs, this.#options.directory, this.#copies);
+    } catch (error) {
+      // What a failed flush was to make durable is not flushed by the next one: both are written anew then.
+      this.#copies = { header, conditions: ["older", "older"] };
+      throw error;
+    }
+    this.#copies = { header, conditions: ["good", "good"] };
     this.#witness = this.header.generation;
     this.#isTorn = false;
     return this.#witness;

@@ -29,6 +29,9 @@ import { type ProcessProbe, processProbe } from "./process-probe.ts";
 /** Name of the lock file in the vault's directory. */
 export const VAULT_LOCK_NAME = "vault.lock";
 
+/** Instances of this process whose lock file could not be removed: they hold nothing any more. */
+const abandoned: Set<string> = /* @__PURE__ */ new Set();
+
 const MAX_TAKEOVER_DEPTH = 8;
 const MAX_ATTEMPTS = 20;
 const RETRY_MS = 50;
@@ -53,7 +56,10 @@ export interface VaultLock {
    * `lstat`; call it before each commit. @throws CofferError `COFFER_IO` when that cannot be told.
    */
   isHeld(): Promise<boolean>;
-  /** Removes the lock file if it is ours. Idempotent. @throws CofferError `COFFER_IO`. */
+  /**
+   * Removes the lock file if it is ours. Idempotent. @throws CofferError `COFFER_IO`; then it is void for this
+   * process all the same, and for others when this process ends or `release` is called again.
+   */
   release(): Promise<void>;
 }
 
@@ -89,8 +95,14 @@ export async function acquireVaultLock(
       since: clock(),
     };
     const taking = new Taking(fs, probe, join(canonical, VAULT_LOCK_NAME), record, options.sleep);
-    const wasUnclean = await taking.take();
-    return await hold(fs, probe, canonical, record, wasUnclean);
+    try {
+      const wasUnclean = await taking.take();
+      return await hold(fs, probe, canonical, record, wasUnclean);
+    } catch (error) {
+      // It may be ours already, and nobody could release it.
+      if (!(error instanceof VaultInUseError)) abandoned.add(record.instance);
+      throw error;
+    }
   } catch (error) {
     throw ioError(error, "lock the vault", VAULT_LOCK_NAME);
   }
@@ -189,7 +201,8 @@ class Taking {
       if (found.kind === "absent") return undefined;
       if (found.kind === "planted") throw plantedError();
       if (found.kind === "record") {
-        if (await isLiving(found.record, this.#probe)) throw inUseError(found.record, this.#probe);
+        const isHeld = !abandoned.has(found.instance) && (await isLiving(found.record, this.#probe));
+        if (isHeld) throw inUseError(found.record, this.#probe);
         return found.instance;
       }
       if (look === 4) return found.instance;
@@ -249,9 +262,14 @@ async function hold(
 
   async function release(): Promise<void> {
     isReleased = true;
+    abandoned.delete(record.instance);
     try {
-      if (await isOurs()) await unlinkIfPresent(fs, path);
+      if ((await isOurs()) && (await unlinkIfPresent(fs, path))) return;
+      abandoned.add(record.instance);
     } catch (error) {
+      // Another call tries again; until then, who takes the lock in this process passes over this one.
+      abandoned.add(record.instance);
+      releasing = undefined;
       throw ioError(error, "release the vault's lock", path);
     }
   }

@@ -120,8 +120,10 @@ export class SimulatedDisk {
 
   /** Writes past the port, as other programs do: never flushed. `bytes` undefined removes the file. */
   put(path: string, bytes: Uint8Array | undefined): void {
+    const isThere = this.#now.find(path) !== undefined;
+    if (!isThere && bytes === undefined) return;
     const { folder, name } = this.#place(path);
-    if (this.#now.find(path) !== undefined) this.#do({ type: "unlink", folder, name });
+    if (isThere) this.#do({ type: "unlink", folder, name });
     if (bytes === undefined) return;
     const inode = this.#next++;
     this.#do({ type: "create", folder, name, inode, mode: 0o600 });
