@@ -27,6 +27,28 @@ export { recovery } from "./keystore/slots/recovery.ts";
 export type { RotatedRootKey, RotateRootKeyOptions } from "./rotate-root-key.ts";
 export type { AutoLockOptions } from "./auto-lock.ts";
 export type { Unlocker } from "./keystore/slots/way-in.ts";
+export type { ByteStreamPair } from "./envelope/byte-stream.ts";
+export type { DecryptedFile } from "./envelope/decrypt-file.ts";
+export type { EncryptedFile } from "./envelope/encrypt-file.ts";
+export type { FileInfo, FileKeyInfo } from "./envelope/file-info.ts";
+export type { ByteRange, FileReader } from "./envelope/file-reader.ts";
+export type { FileProgress, ProgressListener } from "./envelope/progress.ts";
+export {
+  decryptFile,
+  type DecryptFileWithoutVaultOptions,
+  encryptFile,
+  type EncryptFileWithoutVaultOptions,
+  fileInfo,
+} from "./envelope/passphrase-files.ts";
+export type {
+  DecryptFileOptions,
+  EncryptFileOptions,
+  EncryptStreamOptions,
+  ReadFileOptions,
+  RewrapFileOptions,
+  ShareFileOptions,
+} from "./envelope/vault-files.ts";
+export { useFileWorker } from "./envelope/worker-pool.ts";
 export type { LockHolder, SlotDescription, VaultDescription } from "./describe-vault.ts";
 export type { LockReason, VaultEventName, VaultEvents, VaultListener, VaultNotice } from "./vault-events.ts";
 export type { CreateVaultOptions, OpenVaultOptions, UnlockVaultOptions } from "./vault-options.ts";

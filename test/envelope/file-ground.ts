@@ -44,8 +44,12 @@ export function fileGround(): FileGround {
       clock: () => vault.clock.nowMs,
       report: (notice) => void notices.push(notice),
       mayUseWorkers: false,
-      kms: vault.vault.kms,
-      lockSignal: () => {
+      kms: () => vault.vault.kms,
+      run: async (work) => {
+        locking.signal.throwIfAborted();
+        return work(locking.signal);
+      },
+      ended: () => {
         locking.signal.throwIfAborted();
         return locking.signal;
       },

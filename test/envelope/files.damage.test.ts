@@ -66,7 +66,7 @@ describe("a file of three segments", () => {
   });
 
   test("is refused with every byte of head and FLOE header changed [F-205] [F-214]", async () => {
-    const access = vaultAccess(ground.host.kms);
+    const access = vaultAccess(ground.host.kms());
     const fields = { access, context: undefined, report: () => undefined };
     const beginning = file.subarray(0, SEGMENTS);
     const places = [...Array(512).keys(), ...Array.from({ length: 74 }, (_, i) => BODY + i)];
@@ -86,7 +86,7 @@ describe("a file of three segments", () => {
   });
 
   test("opens with any byte of one key area changed, and says so; not with both [F-212] [F-213] [F-219]", async () => {
-    const access = vaultAccess(ground.host.kms);
+    const access = vaultAccess(ground.host.kms());
     let reports = 0;
     const fields = { access, context: undefined, report: () => void (reports += 1) };
     const beginning = file.subarray(0, SEGMENTS);

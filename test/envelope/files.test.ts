@@ -98,7 +98,8 @@ describe("encryptFile and decryptFile", () => {
   test("say that a file is of another vault", async () => {
     const { source, encrypted, decrypted } = await sourceIn(await ground.scratch(), pattern(10));
     await ground.files.encryptFile(source, encrypted, {});
-    const other = new VaultFiles({ ...ground.host, kms: (await newVault()).vault.kms });
+    const { kms } = (await newVault()).vault;
+    const other = new VaultFiles({ ...ground.host, kms: () => kms });
     await expect(other.decryptFile(encrypted, decrypted, {})).rejects.toMatchObject({
       code: "COFFER_INVALID_CIPHERTEXT",
       reason: "other-vault",
