@@ -6,6 +6,7 @@ import type { AutoLockOptions } from "./auto-lock.ts";
 import { copy, hex } from "./bytes.ts";
 import { selfTest } from "./crypto/self-test.ts";
 import { describeVaultIn, type VaultDescription } from "./describe-vault.ts";
+import { VaultFiles } from "./envelope/vault-files.ts";
 import { makeVault } from "./keystore/new-vault.ts";
 import { type Unlocker, wayInOf } from "./keystore/slots/way-in.ts";
 import type { UnlockedVault } from "./keystore/unlocked-vault.ts";
@@ -38,7 +39,7 @@ const NODE_ENVIRONMENT: VaultEnvironment = {
  * An open vault. One process has it open at a time. Always `close` it: until then its directory is locked.
  * Shows nothing of what it holds to `inspect`, `JSON.stringify`, a spread or a structured clone.
  */
-export class Vault {
+export class Vault extends VaultFiles {
   /** 32 hexadecimal digits. */
   readonly id: string;
   /** Canonical path of the directory. */
@@ -53,6 +54,15 @@ export class Vault {
 
   /** Not for applications: `createVault` and `openVault` make vaults. */
   constructor(opening: VaultOpening, unlocked: UnlockedVault, autoLock?: AutoLockOptions) {
+    super({
+      fs: opening.fs,
+      clock: opening.clock,
+      report: (notice) => opening.report(notice),
+      mayUseWorkers: opening.fs === nodeFileSystem,
+      kms: () => this.kms,
+      run: (work) => this.#locking.run((open) => work(open.ended)),
+      ended: () => this.#locking.unlocked().ended,
+    });
     this.id = hex(unlocked.database.header.vaultId);
     this.directory = opening.directory;
     this.#opening = opening;
