@@ -49,6 +49,56 @@ export type {
   ShareFileOptions,
 } from "./envelope/vault-files.ts";
 export { useFileWorker } from "./envelope/worker-pool.ts";
+export type { CancelKeyDeletionRequest, CancelKeyDeletionResponse } from "./kms/cancel-key-deletion.ts";
+export type { CreateAliasRequest } from "./kms/create-alias.ts";
+export type { CreateKeyRequest, CreateKeyResponse } from "./kms/create-key.ts";
+export type { DecryptDataKeyRequest, DecryptDataKeyResponse } from "./kms/decrypt-data-key.ts";
+export type { DecryptRequest, DecryptResponse } from "./kms/decrypt.ts";
+export type { DeleteAliasRequest } from "./kms/delete-alias.ts";
+export type { DescribeKeyRequest, DescribeKeyResponse } from "./kms/describe-key.ts";
+export type { DisableKeyRotationRequest } from "./kms/disable-key-rotation.ts";
+export type { DisableKeyRequest } from "./kms/disable-key.ts";
+export type { EnableKeyRotationRequest } from "./kms/enable-key-rotation.ts";
+export type { EnableKeyRequest } from "./kms/enable-key.ts";
+export type { EncryptDataKeyRequest, EncryptDataKeyResponse } from "./kms/encrypt-data-key.ts";
+export type { EncryptRequest, EncryptResponse } from "./kms/encrypt.ts";
+export type {
+  GenerateDataKeyWithoutPlaintextRequest,
+  GenerateDataKeyWithoutPlaintextResponse,
+} from "./kms/generate-data-key-without-plaintext.ts";
+export type { GenerateDataKeyRequest, GenerateDataKeyResponse } from "./kms/generate-data-key.ts";
+export type { GenerateRandomRequest, GenerateRandomResponse } from "./kms/generate-random.ts";
+export type {
+  GetKeyLastUsageRequest,
+  GetKeyLastUsageResponse,
+  KeyLastUsage,
+} from "./kms/get-key-last-usage.ts";
+export type {
+  GetKeyRotationStatusRequest,
+  GetKeyRotationStatusResponse,
+} from "./kms/get-key-rotation-status.ts";
+export type { KeyMetadata } from "./kms/key-metadata.ts";
+export type { Kms } from "./kms/kms.ts";
+export type { AliasListEntry, ListAliasesRequest, ListAliasesResponse } from "./kms/list-aliases.ts";
+export type {
+  KeyRotation,
+  ListKeyRotationsRequest,
+  ListKeyRotationsResponse,
+} from "./kms/list-key-rotations.ts";
+export type { KeyListEntry, ListKeysRequest, ListKeysResponse } from "./kms/list-keys.ts";
+export type { ListResourceTagsRequest, ListResourceTagsResponse } from "./kms/list-resource-tags.ts";
+export type { DryRun, DryRunResponse, InEarnest } from "./kms/operation.ts";
+export type { PageEnd, PageRequest } from "./kms/page.ts";
+export type { ReEncryptRequest, ReEncryptResponse } from "./kms/re-encrypt.ts";
+export type { RotateKeyOnDemandRequest, RotateKeyOnDemandResponse } from "./kms/rotate-key-on-demand.ts";
+export type { ScheduleKeyDeletionRequest, ScheduleKeyDeletionResponse } from "./kms/schedule-key-deletion.ts";
+export type { SetDeletionProtectionRequest } from "./kms/set-deletion-protection.ts";
+export type { TagResourceRequest } from "./kms/tag-resource.ts";
+export type { Tag } from "./kms/tags.ts";
+export type { UntagResourceRequest } from "./kms/untag-resource.ts";
+export type { UpdateAliasRequest } from "./kms/update-alias.ts";
+export type { UpdateKeyDescriptionRequest } from "./kms/update-key-description.ts";
+export type { KeyState } from "./keystore/key-state.ts";
 export type { LockHolder, SlotDescription, VaultDescription } from "./describe-vault.ts";
 export type { LockReason, VaultEventName, VaultEvents, VaultListener, VaultNotice } from "./vault-events.ts";
 export type { CreateVaultOptions, OpenVaultOptions, UnlockVaultOptions } from "./vault-options.ts";
