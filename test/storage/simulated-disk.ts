@@ -198,6 +198,7 @@ export class SimulatedDisk {
       device: 1n,
       inode: BigInt(number),
       changedAtNs: BigInt(inode.changed),
+      // Long past.
       modifiedAtMs: inode.changed,
     };
   }
