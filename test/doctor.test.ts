@@ -1,6 +1,7 @@
 import { chmod, cp, mkdir, readdir, readFile, rm, symlink, truncate, writeFile } from "node:fs/promises";
 import { hostname } from "node:os";
 import { join } from "node:path";
+import { pathToFileURL } from "node:url";
 import { beforeAll, describe, expect, test } from "vitest";
 import { diagnoseVaultIn, type DiagnoseVaultOptions } from "../src/diagnose-vault.ts";
 import type { FindingSeverity, VaultDiagnosis, VaultPart } from "../src/diagnosis.ts";
@@ -332,25 +333,24 @@ describe.concurrent("a database", () => {
     expect(diagnosis.isComplete).toBe(false);
   });
 
-  test("whose reading ends the process, or never ends, is named", async () => {
+  test.each([
+    ["ends the process", "process.abort()", /LevelDB crashed on this database \(SIGABRT\)/u],
+    ["never ends", "setInterval(() => process.connected, 1000)", /does not come to an end/u],
+    ["takes the process over", "process.send({ kind: 'entries', entries: [[1, 2]] })", /a malformed answer/u],
+  ])("whose reading %s is named", async (_, body, message) => {
     const directory = await copyOf();
-    const place = await scratch();
-    const scripts = { abort: "process.abort()", hang: "setInterval(() => process.connected, 1000)" };
-    for (const [name, body] of Object.entries(scripts)) {
-      const script = join(place, `${name}.mjs`);
-      const source = `process.once("message", () => { process.send({ kind: "loaded" }, () => { ${body}; }); });`;
-      await writeFile(script, source);
-      const environment = { ...ENVIRONMENT, childScript: new URL(`file://${script}`), childTimeLimitMs: 700 };
-      const diagnosis = await diagnoseVaultIn(environment, directory, {
-        unlock: recovery(states.code),
-        repair: true,
-      });
-      expect(problems(diagnosis)).toEqual(["damage database"]);
-      expect(found(diagnosis, "database", "damage")).toMatch(
-        name === "abort" ? /LevelDB crashed on this database \(SIGABRT\)/u : /does not come to an end/u,
-      );
-    }
-    expect((await diagnose(directory)).verdict).toBe("sound");
+    const before = await treeOf(directory);
+    const script = join(await scratch(), "child.mjs");
+    await writeFile(
+      script,
+      `process.once("message", () => process.send({ kind: "loaded" }, () => { ${body}; }));`,
+    );
+    const environment = { ...ENVIRONMENT, childScript: pathToFileURL(script), childTimeLimitMs: 1500 };
+    const options = { unlock: recovery(states.code), repair: true };
+    const diagnosis = await diagnoseVaultIn(environment, directory, options);
+    expect(problems(diagnosis)).toEqual(["damage database"]);
+    expect(found(diagnosis, "database", "damage")).toMatch(message);
+    expect(await treeOf(directory)).toEqual(before);
   });
 });
 
@@ -606,7 +606,7 @@ async function breakReferences(directory: string): Promise<void> {
     change.put(TABLES.versions, recordKey.version(name, first.id, 7), { ...version, id: first.id });
     change.put(TABLES.due, recordKey.due(name, lost, stray.what), stray);
     change.put(TABLES.due, recordKey.due(name, first.id, late.what), late);
-    change.put(TABLES.keys, recordKey.key(name, second.id), { ...second, rotateAt: far });
+    change.put(TABLES.keys, recordKey.key(name, second.id), { ...second, state: "Enabled", rotateAt: far });
     change.put(TABLES.keys, recordKey.key(name, third.id), { ...third, version: 9 });
   });
   await unlocked.end(new Error("the test is done"));

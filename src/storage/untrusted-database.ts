@@ -56,35 +56,40 @@ export async function readUntrustedDatabase(
     });
     let step: DatabaseStep = "load";
     let timer: NodeJS.Timeout | undefined;
-    const finish = (settle: () => void): void => {
+    const finish = (settle: () => void, isGone = false): void => {
       clearTimeout(timer);
       options.signal?.removeEventListener("abort", abort);
-      child.removeAllListeners("message");
+      child.removeAllListeners("message").removeAllListeners("close");
+      if (isGone) return settle();
+      // Whoever waits for the answer removes the copy next: nobody may be at it any more.
+      child.once("close", settle);
       child.kill("SIGKILL");
-      settle();
     };
-    const end = (outcome: DatabaseOutcome): void => finish(() => resolve(outcome));
+    const end = (outcome: DatabaseOutcome, isGone = false): void => finish(() => resolve(outcome), isGone);
     const wait = (): void => {
       clearTimeout(timer);
       timer = setTimeout(() => end({ outcome: "silent", step }), timeLimitMs);
     };
     const abort = (): void => finish(() => reject(options.signal?.reason as Error));
     options.signal?.addEventListener("abort", abort);
-    child.once("error", () => end({ outcome: "not-started" }));
+    child.once("error", () => end({ outcome: "not-started" }, true));
     // Comes after every message that the process has sent.
     child.once("close", (code, signal) =>
-      end({ outcome: "crashed", step, end: signal ?? `exit code ${String(code)}` }),
+      end({ outcome: "crashed", step, end: signal ?? `exit code ${String(code)}` }, true),
     );
     child.on("message", (message) => {
       try {
-        const answer = message as DatabaseAnswer;
         wait();
+        if (!isAnswer(message)) return end({ outcome: "crashed", step, end: "a malformed answer" });
+        const answer = message;
         if (answer.kind === "loaded") {
           step = "open";
         } else if (answer.kind === "entries") {
           step = "read";
-          options.take(entriesOf(answer.entries));
-          child.send("next");
+          const entries = entriesOf(answer.entries);
+          if (entries === undefined) return end({ outcome: "crashed", step, end: "a malformed answer" });
+          options.take(entries);
+          child.send("next", ignore);
         } else {
           end(
             answer.kind === "end" ? { outcome: "read" } : { outcome: "refused", step: stepOf(answer.step) },
@@ -96,10 +101,12 @@ export async function readUntrustedDatabase(
     });
     wait();
     const task: DatabaseTask = { directory };
-    // A process that has ended before it reads this says so by "close".
-    child.send(task, () => undefined);
+    child.send(task, ignore);
   });
 }
+
+/** A process that has ended before it reads a message says so by "close". */
+function ignore(): void {}
 
 function environment(): NodeJS.ProcessEnv {
   const kept: NodeJS.ProcessEnv = {};
@@ -108,19 +115,24 @@ function environment(): NodeJS.ProcessEnv {
 }
 
 /** A process that LevelDB was taken over in may say anything: nothing but bounded byte arrays passes. */
-function entriesOf(value: unknown): StoreEntry[] {
-  if (!Array.isArray(value) || value.length > MAX_ENTRIES) throw new TypeError("entries: expected a batch");
-  return value.map((entry: unknown) => {
-    const [key, bytes] = Array.isArray(entry) ? (entry as unknown[]) : [];
-    return [bounded(key), bounded(bytes)];
-  });
+function isAnswer(message: unknown): message is DatabaseAnswer {
+  if (typeof message !== "object" || message === null) return false;
+  return ["loaded", "entries", "end", "refused"].includes(String((message as { kind?: unknown }).kind));
 }
 
-function bounded(bytes: unknown): Uint8Array<ArrayBuffer> {
-  if (!(bytes instanceof Uint8Array) || bytes.length > MAX_ENTRY_BYTES) {
-    throw new TypeError("entries: expected bounded byte arrays");
+function entriesOf(value: unknown): StoreEntry[] | undefined {
+  if (!Array.isArray(value) || value.length > MAX_ENTRIES) return undefined;
+  const entries: StoreEntry[] = [];
+  for (const entry of value as readonly unknown[]) {
+    const [key, bytes] = Array.isArray(entry) ? (entry as unknown[]) : [];
+    if (!isBounded(key) || !isBounded(bytes)) return undefined;
+    entries.push([new Uint8Array(key), new Uint8Array(bytes)]);
   }
-  return new Uint8Array(bytes);
+  return entries;
+}
+
+function isBounded(bytes: unknown): bytes is Uint8Array {
+  return bytes instanceof Uint8Array && bytes.length <= MAX_ENTRY_BYTES;
 }
 
 function stepOf(step: unknown): DatabaseStep {
