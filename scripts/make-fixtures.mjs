@@ -12,11 +12,15 @@ import { existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from 
 import { join, relative } from "node:path";
 import { fileURLToPath } from "node:url";
 
+import { createFloeWithIv } from "../dist/crypto/floe.js";
+import { FloeSegments } from "../dist/crypto/floe-segments.js";
 import { sealWithSalt } from "../dist/crypto/seal.js";
 import { sealBlob } from "../dist/formats/blob.js";
 import { encodeCbor } from "../dist/formats/cbor.js";
 import { encodeContext } from "../dist/formats/context.js";
+import { encodeFileHead } from "../dist/formats/file.js";
 import { encodeHeader } from "../dist/formats/header.js";
+import { blobEntry, encodeKeyArea } from "../dist/formats/key-area.js";
 import * as keys from "../dist/formats/key-schedule.js";
 import { crc24, encodeRecoveryCode } from "../dist/formats/recovery-code.js";
 import { recordKey } from "../dist/formats/records/record-key.js";
@@ -508,6 +512,143 @@ function passphrases() {
   fixture("passphrase", "1025_bytes", utf8("x".repeat(1025)), malformed("LIMIT_EXCEEDED", undefined, {}));
 }
 
+/** Length of a file's plaintext segments, and of what comes before the first. */
+const P = 65_536;
+const E = P + 32;
+const AREA = 2048;
+const BODY = 512 + 2 * AREA;
+const SEGMENTS = BODY + 74;
+
+/** Plaintext that needs no place: byte i is i mod 251. */
+const plain = (length) => Uint8Array.from({ length }, (_, i) => i % 251);
+
+function files() {
+  const dek = counting(0x20, 32);
+  const slotSecret = counting(0x40, 32);
+  const context = { app: "Apollo" };
+  const given = { material: hex(root), keyId: hex(keyId), slotSecret: hex(slotSecret) };
+  const made = (length, options = {}) => {
+    const { id = counting(0xf0, 16), stored = true, generation = 1, seal = 1 } = options;
+    const cec = encodeContext(context);
+    const head = encodeFileHead({
+      fileId: id,
+      segmentPlaintextBytes: P,
+      storedContext: stored ? cec : undefined,
+      areaBytes: AREA,
+      createdAtMs: time,
+    });
+    const header = concat(utf8("COB"), [1, 1, 0, 0, 0], keyId, [0, 0, 0, 1], keys.vaultHint(vaultId));
+    const bound = encodeContext({ ...context, "coffer:file": hex(id) });
+    const kenc = keys.blobKey(root, keyId, 1);
+    const blob = concat(header, sealWithSalt(kenc, salt(seal), keys.blobContext(header, bound), dek));
+    const headerBytes = encodeSlotHeader({
+      id: new Uint8Array(16).fill(7),
+      createdAtMs: time,
+      fields: { kind: "passphrase", memoryKiB: 65_536, passes: 3, lanes: 4, salt: counting(0x60, 32) },
+    });
+    const kek = keys.fileSlotKek(slotSecret, id, new Uint8Array(16).fill(7));
+    const sealed = sealWithSalt(kek, salt(2), keys.fileSlotContext(id, headerBytes), dek);
+    const slot = { kind: "slot", headerBytes, sealed };
+    const entries = [blobEntry(blob), slot];
+    const area = encodeKeyArea({ generation, entries, areaBytes: AREA }, keys.fileAreaKey(dek, id), head);
+    const input = { aad: keys.fileBodyAad(head, cec), segmentBytes: E };
+    const floe = createFloeWithIv(keys.fileBodyKey(dek, id), input, counting(0x80, 32));
+    let nonce = 0;
+    const segments = new FloeSegments(floe.keys, () => new Uint8Array(12).fill((nonce += 1)));
+    const parts = [];
+    for (let at = 0, position = 0; at === 0 || at < length; at += P, position++) {
+      const piece = plain(length).subarray(at, at + P);
+      parts.push(segments.seal({ position, isLast: at + P >= length }, piece));
+    }
+    return concat(head, area, area, floe.header, ...parts);
+  };
+  const shown = (length) => ({ ...given, length, sha256: hex(sha256(plain(length))) });
+  const named = { nothing: 0, one_byte: 1, segment_less_one: P - 1, segment: P, segment_and_one: P + 1 };
+  for (const [name, length] of Object.entries({ ...named, three_segments: 3 * P })) {
+    fixture("file", name, made(length), success({ ...shown(length), context }));
+  }
+  fixture("file", "context_not_stored", made(1, { stored: false }), success({ ...shown(1), context }));
+
+  const good = made(1);
+  const both = (at, ...values) => changed(changed(good, 512 + at, ...values), 512 + AREA + at, ...values);
+  const torn = concat(
+    good.subarray(0, 512),
+    made(1, { generation: 2 }).subarray(512, 512 + 100),
+    good.subarray(612),
+  );
+  fixture("file", "first_area_damaged", flipped(good, 512), success({ ...shown(1), damage: true }));
+  fixture(
+    "file",
+    "second_area_damaged",
+    flipped(good, 512 + AREA + 20),
+    success({ ...shown(1), damage: true }),
+  );
+  fixture("file", "first_area_torn", torn, success({ ...shown(1), damage: true }));
+  const newer = made(1, { generation: 2, seal: 3 }).subarray(512, 512 + AREA);
+  const between = concat(good.subarray(0, 512), newer, good.subarray(512 + AREA));
+  fixture("file", "between_two_writes", between, success({ ...shown(1), damage: false }));
+
+  const bad = (reason) => malformed("INVALID_CIPHERTEXT", reason, given);
+  fixture("file", "unknown_version", changed(good, 8, 2), malformed("UNSUPPORTED_FORMAT", undefined, given));
+  fixture("file", "unknown_suite", changed(good, 9, 2), malformed("UNSUPPORTED_FORMAT", undefined, given));
+  fixture("file", "other_magic", changed(good, 0, 0x88), bad("not-a-file"));
+  fixture("file", "a_blob", good.subarray(524 + 4, 524 + 4 + 136), bad("coffer-blob"));
+  fixture("file", "empty_file", utf8(""), bad("empty"));
+  fixture("file", "cut_in_preamble", good.subarray(0, 63), bad("cut"));
+  fixture("file", "cut_in_key_area", good.subarray(0, 512 + AREA + 100), bad("cut"));
+  fixture("file", "cut_in_floe_header", good.subarray(0, SEGMENTS - 1), bad("cut"));
+  fixture("file", "cut_before_segments", good.subarray(0, SEGMENTS), bad("cut"));
+  fixture("file", "flag_unknown", changed(good, 11, 3), bad("preamble"));
+  fixture("file", "segment_length_unknown", changed(good, 12, 0, 1, 0, 33), bad("preamble"));
+  fixture("file", "area_length_odd", changed(good, 36, 0, 0, 8, 1), bad("preamble"));
+  fixture("file", "area_length_too_large", changed(good, 36, 0, 2, 0, 0), bad("preamble"));
+  fixture("file", "context_length_too_large", changed(good, 32, 0, 0, 0x20, 1), bad("preamble"));
+  fixture("file", "context_not_canonical", changed(good, 64, 0, 2), bad("preamble"));
+  fixture("file", "reserved_not_zero", changed(good, 48, 1), bad("preamble"));
+  fixture("file", "padding_not_zero", changed(good, 511, 1), bad("preamble"));
+  fixture("file", "creation_above_2_53", changed(good, 40, 0x20), bad("preamble"));
+  fixture("file", "areas_other_magic", both(0, 0x44), bad("key-areas"));
+  fixture("file", "areas_no_entry", both(8, 0, 0), bad("key-areas"));
+  fixture("file", "areas_nine_entries", both(8, 0, 9), bad("key-areas"));
+  fixture("file", "areas_entries_too_long", both(10, 0xff, 0xff), bad("key-areas"));
+  fixture("file", "areas_entry_length", both(14, 0, 137), bad("key-areas"));
+  fixture("file", "areas_bytes_after_end", both(AREA - 1, 1), bad("key-areas"));
+
+  const closed = unopened("INVALID_CIPHERTEXT", given);
+  const other = made(1, { id: counting(0xe0, 16) });
+  fixture("file", "other_file_id", changed(good, 16, 0), closed);
+  fixture("file", "other_time", flipped(good, 47), closed);
+  fixture("file", "other_context_stored", changed(good, 78, 0x4f), closed);
+  fixture("file", "areas_other_mac", both(12 + 140 + 181, 0, 0), closed);
+  fixture("file", "areas_other_generation", both(7, 9), closed);
+  fixture("file", "areas_changed_blob", both(12 + 4 + 60, 0, 0), closed);
+  fixture(
+    "file",
+    "areas_of_another_file",
+    concat(good.subarray(0, 512), other.subarray(512, BODY), good.subarray(BODY)),
+    closed,
+  );
+  fixture("file", "body_of_another_file", concat(good.subarray(0, BODY), other.subarray(BODY)), closed);
+  fixture("file", "floe_other_params", changed(good, BODY + 1, 1), closed);
+  fixture("file", "floe_other_iv", flipped(good, BODY + 20), closed);
+  fixture("file", "floe_other_tag", flipped(good, BODY + 60), closed);
+  fixture("file", "segment_field", flipped(good, SEGMENTS + 3), closed);
+  fixture("file", "segment_nonce", flipped(good, SEGMENTS + 4), closed);
+  fixture("file", "segment_ciphertext", flipped(good, SEGMENTS + 16), closed);
+  fixture("file", "segment_tag", flipped(good, -1), closed);
+  fixture("file", "byte_missing", good.subarray(0, -1), closed);
+  fixture("file", "byte_after_end", concat(good, [0]), closed);
+  const two = made(P + 1);
+  const tail = two.subarray(SEGMENTS + E);
+  fixture("file", "first_segment_dropped", concat(two.subarray(0, SEGMENTS), tail), closed);
+  fixture("file", "last_segment_dropped", two.subarray(0, SEGMENTS + E), closed);
+  const [first, second] = [
+    two.subarray(SEGMENTS, SEGMENTS + E),
+    made(2 * P + 1).subarray(SEGMENTS + E, SEGMENTS + 2 * E),
+  ];
+  fixture("file", "segments_swapped", concat(two.subarray(0, SEGMENTS), second, first, tail), closed);
+}
+
 /** Adds the hashes of new files to the list; what is listed stays as it is. */
 function addSums() {
   const listed = existsSync(SUMS) ? readFileSync(SUMS, "utf8").split("\n").filter(Boolean) : [];
@@ -531,5 +672,6 @@ cbor();
 records();
 recoveryCodes();
 passphrases();
+files();
 addSums();
 console.log(`${written} fixtures written; those that existed were left as they are`);
