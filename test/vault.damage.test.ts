@@ -2,7 +2,7 @@
 import { createHash } from "node:crypto";
 import { cpSync, existsSync, mkdirSync, readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { afterAll, beforeAll, describe, expect, test, vi } from "vitest";
 import { openLevelStore } from "../src/storage/level-store.ts";
 import type { Store, StoreEntry } from "../src/storage/store.ts";
 import { recovery } from "../src/keystore/slots/recovery.ts";
@@ -10,7 +10,7 @@ import type { VaultNotice } from "../src/vault-events.ts";
 import { openVault } from "../src/vault.ts";
 import { makeSample, SAMPLE_SESSIONS, type SampleContent } from "./field/damage-sample.ts";
 import { randomOf } from "./field/random.mjs";
-import { report, sampleOf, SEED } from "./field/scale.ts";
+import { report, sampleOf, SEED, TEST_TIMEOUT_MS } from "./field/scale.ts";
 import { readTree, type Tree } from "./field/trees.mjs";
 import { type CaseEnd, CaseWorker, runCases } from "./field/workers.ts";
 import { fastScratchDirectories } from "./storage/scratch.ts";
@@ -33,6 +33,8 @@ interface Verdict {
   readonly notices?: readonly string[];
   readonly salvage?: { readonly code?: string; readonly keys: number; readonly aliases: number };
 }
+
+vi.setConfig({ testTimeout: TEST_TIMEOUT_MS });
 
 const NEWEST = `vault-${SAMPLE_SESSIONS}`;
 const scratch = fastScratchDirectories();

@@ -4,7 +4,7 @@ import { once } from "node:events";
 import { readdirSync, readFileSync, rmSync, utimesSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
-import { expect, test } from "vitest";
+import { expect, test, vi } from "vitest";
 import { isCofferError } from "../src/errors.ts";
 import type { VaultNotice } from "../src/vault-events.ts";
 import { openVault, type Vault } from "../src/vault.ts";
@@ -20,10 +20,12 @@ import {
   withHidden,
 } from "./field/kill-model.ts";
 import { randomOf } from "./field/random.mjs";
-import { report, SEED, times } from "./field/scale.ts";
+import { report, SEED, TEST_TIMEOUT_MS, times } from "./field/scale.ts";
 import { passphraseWith } from "../src/keystore/slots/passphrase.ts";
 import { START_MS } from "./kms/kms-vault.ts";
 import { fastScratchDirectories } from "./storage/scratch.ts";
+
+vi.setConfig({ testTimeout: TEST_TIMEOUT_MS });
 
 const DAY_MS = 86_400_000;
 const ACTORS = ["a0", "a1", "a2"];

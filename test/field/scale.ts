@@ -16,6 +16,9 @@ export const isSoak: boolean = share !== undefined;
 /** The seed of this run. */
 export const SEED: number = Number(process.env["COFFER_SEED"] ?? 1);
 
+/** How long one test may take, in milliseconds. */
+export const TEST_TIMEOUT_MS: number = isSoak ? 86_400_000 : 60_000;
+
 /** Returns how often to do something: `sample` in `npm test`, a share of `full` in soak. */
 export function times(sample: number, full: number): number {
   return share === undefined ? sample : Math.max(sample, Math.round(full * share));
