@@ -34,9 +34,19 @@ export function concat(...parts: readonly Uint8Array[]): Uint8Array<ArrayBuffer>
   return joined;
 }
 
-/** Returns a copy on memory of its own, which a transfer or a wipe may touch alone. */
+/**
+ * Returns zeros outside of the engine's heap. Arrays of up to 64 bytes lie on it otherwise, where the collector moves
+ * them and leaves what they held behind: keys are kept in these.
+ */
+export function offHeap(lengthBytes: number): Uint8Array<ArrayBuffer> {
+  return new Uint8Array(new ArrayBuffer(lengthBytes));
+}
+
+/** Returns a copy on memory of its own, off the engine's heap, which a transfer or a wipe may touch alone. */
 export function copy(bytes: Uint8Array): Uint8Array<ArrayBuffer> {
-  return new Uint8Array(bytes);
+  const copied = offHeap(bytes.length);
+  copied.set(bytes);
+  return copied;
 }
 
 /** Compares in constant time; the lengths are public. */

@@ -246,7 +246,7 @@ describe("a vault with autoLock", () => {
     const outcome = async (trial: Promise<void>): Promise<unknown> =>
       trial.then(
         () => "unlocked",
-        (error: { code: unknown }) => error.code,
+        (error: unknown) => (error as { code: unknown }).code,
       );
     const settled = (): Promise<void> => new Promise((resolve) => setTimeout(resolve, 30));
 

@@ -4,6 +4,7 @@
  * @module
  */
 import { createHmac } from "node:crypto";
+import { offHeap } from "../bytes.ts";
 import { wipe } from "../secret.ts";
 import type { HashName } from "./hmac.ts";
 
@@ -27,9 +28,9 @@ export function expand(
   if (!Number.isInteger(lengthBytes) || lengthBytes < 1 || lengthBytes > MAX_BLOCKS * blockBytes) {
     throw new RangeError(`lengthBytes: expected 1 to ${MAX_BLOCKS * blockBytes}, got ${lengthBytes}`);
   }
-  const okm = new Uint8Array(lengthBytes);
+  const okm = offHeap(lengthBytes);
   // T(i−1) ‖ info ‖ i in one array: this runs for every message, and each further update costs a call.
-  const input = new Uint8Array(blockBytes + info.length + 1);
+  const input = offHeap(blockBytes + info.length + 1);
   input.set(info, blockBytes);
   for (let at = 0, i = 1; at < lengthBytes; at += blockBytes, i++) {
     input[input.length - 1] = i;

@@ -7,6 +7,7 @@
 import { createHmac, hkdfSync, randomFillSync } from "node:crypto";
 import { label } from "../bytes.ts";
 import { MAX_DATA_KEY_BYTES } from "../limits.ts";
+import { copy, offHeap } from "../bytes.ts";
 import { wipe } from "../secret.ts";
 
 /** One HMAC-SHA-512. A longer value is expanded from one. */
@@ -43,7 +44,7 @@ export function hedgedRandom(source: RandomSource): DrawRandom {
   const pool = new Uint8Array(POOLED_DRAWS * RAW_BYTES);
   let at = pool.length;
   // random[32] ‖ time[8] ‖ call[8]: wiped after each call, which ends before the next begins.
-  const head = new Uint8Array(RAW_BYTES + 16);
+  const head = offHeap(RAW_BYTES + 16);
   const counters = new DataView(head.buffer, RAW_BYTES);
 
   const drawBlock = (key: Uint8Array, hedge: readonly Uint8Array[]): Uint8Array => {
@@ -70,13 +71,13 @@ export function hedgedRandom(source: RandomSource): DrawRandom {
       throw new RangeError(`lengthBytes: expected 1 to ${MAX_DATA_KEY_BYTES}, got ${lengthBytes}`);
     }
     if (hedgingKey === undefined) {
-      const fresh = new Uint8Array(RAW_BYTES);
+      const fresh = offHeap(RAW_BYTES);
       source.fillRandom(fresh);
       hedgingKey = fresh;
     }
     const block = drawBlock(hedgingKey, hedge);
     try {
-      if (lengthBytes <= BLOCK_BYTES) return new Uint8Array(block.subarray(0, lengthBytes));
+      if (lengthBytes <= BLOCK_BYTES) return copy(block.subarray(0, lengthBytes));
       return new Uint8Array(hkdfSync("sha512", block, NO_SALT, EXPANSION, lengthBytes));
     } finally {
       wipe(block);

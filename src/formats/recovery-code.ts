@@ -4,7 +4,7 @@
  * groups of four. Source: docs/format.md#recovery-code [F-90…F-94].
  * @module
  */
-import { assertBytes, concat } from "../bytes.ts";
+import { assertBytes, concat, copy, offHeap } from "../bytes.ts";
 import { InvalidArgumentError, UnsupportedFormatError } from "../errors.ts";
 import { wipe } from "../secret.ts";
 import { KEY_BYTES, VAULT_HINT_BYTES } from "./key-schedule.ts";
@@ -62,7 +62,7 @@ export function decodeRecoveryCode(text: string | Uint8Array): RecoveryCode {
     throw new TypeError(`recoveryCode: expected a string or a Uint8Array, got ${typeof text}`);
   }
   if (text.length > MAX_TEXT_LENGTH) throw typo();
-  const bytes = new Uint8Array(CODE_BYTES);
+  const bytes = offHeap(CODE_BYTES);
   try {
     readDigits(text, bytes);
     const stored = (bytes[37] as number) * 65_536 + (bytes[38] as number) * 256 + (bytes[39] as number);
@@ -73,7 +73,7 @@ export function decodeRecoveryCode(text: string | Uint8Array): RecoveryCode {
         { details: { format: "recovery-code", version: bytes[0] as number } },
       );
     }
-    return { hint: bytes.slice(1, 5), key: bytes.slice(5, CHECKED_BYTES) };
+    return { hint: bytes.slice(1, 5), key: copy(bytes.subarray(5, CHECKED_BYTES)) };
   } finally {
     wipe(bytes);
   }

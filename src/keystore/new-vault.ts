@@ -2,7 +2,7 @@
  * Makes the files of a new vault: root key, slots, header, database with its first CMK.
  * @module
  */
-import { concat } from "../bytes.ts";
+import { copy } from "../bytes.ts";
 import { randomId, randomKey } from "../crypto/random.ts";
 import { encodeHeader, type HeaderSlot, parseHeader } from "../formats/header.ts";
 import { recordKey } from "../formats/records/record-key.ts";
@@ -53,7 +53,7 @@ export async function makeVault(options: NewVaultOptions): Promise<NewVault> {
   const { fs, directory, wayIn, nowMs, warn, signal } = options;
   const root = randomKey();
   const vaultId = randomId();
-  const keys = new VaultKeys(concat(root), vaultId);
+  const keys = new VaultKeys(copy(root), vaultId);
   try {
     const context = { vaultId, warn, signal };
     const slots: HeaderSlot[] = [];
