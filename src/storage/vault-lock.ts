@@ -95,12 +95,14 @@ export async function acquireVaultLock(
       since: clock(),
     };
     const taking = new Taking(fs, probe, join(canonical, VAULT_LOCK_NAME), record, options.sleep);
+    let isTaken = false;
     try {
       const wasUnclean = await taking.take();
+      isTaken = true;
       return await hold(fs, probe, canonical, record, wasUnclean);
     } catch (error) {
       // It may be ours already, and nobody could release it.
-      if (!(error instanceof VaultInUseError)) abandoned.add(record.instance);
+      if (isTaken || !(error instanceof VaultInUseError)) abandoned.add(record.instance);
       throw error;
     }
   } catch (error) {
