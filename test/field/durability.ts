@@ -187,9 +187,9 @@ class Disk {
     for (const path of this.#names.keys()) {
       if (/\/db-1\.keep(?:-old)?$/u.test(path) && this.#isNameDirty(path))
         this.#blame("the kept database may come back");
-      if (/\/db-1\/CURRENT$/u.test(path) && this.#isNameDirty(path))
+      if (path.endsWith("/db-1/CURRENT") && this.#isNameDirty(path))
         this.#blame("LevelDB's CURRENT is not durable");
-      if (/\/db-1\.keep$/u.test(path) && (this.#names.get(path) ?? 0) > this.#begun)
+      if (path.endsWith("/db-1.keep") && (this.#names.get(path) ?? 0) > this.#begun)
         this.#blame("the database is still kept");
     }
   }
@@ -217,7 +217,7 @@ class Disk {
     if (this.#headers < expected.headers) this.#blame("acknowledged without a header");
     this.#allDurable("acknowledged");
     if (["createVault", "openVault", "unlock"].includes(operation)) {
-      const vault = [...this.#names.keys()].find((path) => /\/vault$/u.test(path));
+      const vault = [...this.#names.keys()].find((path) => path.endsWith("/vault"));
       if (vault !== undefined) this.#unknown = new Set([vault, `${vault}/header.0`, `${vault}/header.1`]);
     }
   }

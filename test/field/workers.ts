@@ -2,7 +2,7 @@
  * Child processes that take cases by message, one at a time, and are started anew when a case ends them.
  * @module
  */
-import { type ChildProcess, fork } from "node:child_process";
+import { type ChildProcess, spawn } from "node:child_process";
 import { once } from "node:events";
 import { fileURLToPath } from "node:url";
 
@@ -14,16 +14,30 @@ export type CaseEnd<Verdict> =
 /** A case that takes longer than this hangs. */
 const MAX_CASE_MS = 60_000;
 
+export interface CaseWorkerOptions {
+  /** Variables beside those of this process. */
+  readonly environment?: Readonly<Record<string, string>>;
+  /** A command that becomes the child: `["unshare", "-m"]`. */
+  readonly within?: readonly string[];
+}
+
 export class CaseWorker {
   readonly #path: string;
   readonly #args: readonly string[];
+  readonly #options: CaseWorkerOptions;
   #child: ChildProcess | undefined;
   #stderr = "";
 
   /** @param program file in this folder. */
-  constructor(program: string, args: readonly string[]) {
+  constructor(program: string, args: readonly string[], options: CaseWorkerOptions = {}) {
+    this.#options = options;
     this.#path = fileURLToPath(new URL(program, import.meta.url));
     this.#args = args;
+  }
+
+  /** Of the child; 0 while there is none. */
+  get pid(): number {
+    return this.#child?.pid ?? 0;
   }
 
   async run<Verdict>(oneCase: unknown): Promise<CaseEnd<Verdict>> {
@@ -57,7 +71,12 @@ export class CaseWorker {
 
   async #start(): Promise<ChildProcess> {
     this.#stderr = "";
-    const child = fork(this.#path, this.#args, { stdio: ["ignore", "ignore", "pipe", "ipc"], execArgv: [] });
+    const { environment = {}, within = [] } = this.#options;
+    const [command = "", ...args] = [...within, process.execPath, this.#path, ...this.#args];
+    const child = spawn(command, args, {
+      stdio: ["ignore", "ignore", "pipe", "ipc"],
+      env: { ...process.env, ...environment },
+    });
     child.stderr?.on(
       "data",
       (chunk: Buffer) => (this.#stderr = (this.#stderr + chunk.toString()).slice(-4096)),
