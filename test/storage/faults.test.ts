@@ -130,30 +130,37 @@ async function writable(disk: SimulatedDisk, vault: Vault, code: string): Promis
   return open(disk, code);
 }
 
+/** Hundreds of vaults are made. */
+const SLOW_MACHINE_MS = 180_000;
+
 let count = 0;
 
-test("createVault makes a whole vault, or none, and can be called again", async () => {
-  const tried = await tryAll(async (armed, { isPersistent }) => {
-    const disk = SimulatedDisk.empty();
-    const disarm = armed(disk);
-    const outcome = await settled(create(disk));
-    disarm();
-    expectTyped(outcome);
-    if ("value" in outcome) {
-      const { vault, code } = outcome.value;
-      await expectWorking(disk, await writable(disk, vault, code), code);
-      return;
-    }
-    const found = await inspect(disk.killedAfter(disk.steps));
-    // Where nothing works any more, a vault that is made already cannot be taken back.
-    if ("contents" in found && isPersistent) return;
-    expect("refused" in found && found.refused).toBe("COFFER_VAULT_NOT_FOUND");
-    const { vault, code } = await create(disk);
-    await expectWorking(disk, vault, code);
-  });
-  count += tried;
-  expect(tried).toBeGreaterThan(100);
-});
+test(
+  "createVault makes a whole vault, or none, and can be called again",
+  async () => {
+    const tried = await tryAll(async (armed, { isPersistent }) => {
+      const disk = SimulatedDisk.empty();
+      const disarm = armed(disk);
+      const outcome = await settled(create(disk));
+      disarm();
+      expectTyped(outcome);
+      if ("value" in outcome) {
+        const { vault, code } = outcome.value;
+        await expectWorking(disk, await writable(disk, vault, code), code);
+        return;
+      }
+      const found = await inspect(disk.killedAfter(disk.steps));
+      // Where nothing works any more, a vault that is made already cannot be taken back.
+      if ("contents" in found && isPersistent) return;
+      expect("refused" in found && found.refused).toBe("COFFER_VAULT_NOT_FOUND");
+      const { vault, code } = await create(disk);
+      await expectWorking(disk, vault, code);
+    });
+    count += tried;
+    expect(tried).toBeGreaterThan(100);
+  },
+  SLOW_MACHINE_MS,
+);
 
 test("openVault opens the vault as it is, or leaves it so, and can be called again", async () => {
   const base = await foundation();
