@@ -5,6 +5,7 @@
  */
 import { SYSTEM_TIME, type TimeSource } from "./auto-lock.ts";
 import { AccessDeniedError, isCofferError, VaultInUseError } from "./errors.ts";
+import type { ParsedAnchor } from "./formats/anchor.ts";
 import type { ParsedHeader } from "./formats/header.ts";
 import type { OpenEngine } from "./keystore/new-vault.ts";
 import { UnlockedVault } from "./keystore/unlocked-vault.ts";
@@ -39,6 +40,9 @@ export interface OpeningOptions {
   readonly isStrict?: boolean | undefined;
   /** Reads what authenticates, and passes over the rest. Writes nothing. */
   readonly isSalvage?: boolean | undefined;
+  /** Judged when the vault is first unlocked: from then on nobody else can put an older state into its place. */
+  readonly anchor?: ParsedAnchor | undefined;
+  readonly acceptsRollback?: boolean | undefined;
 }
 
 /** What stays while a vault is open, locked or not. */
@@ -51,6 +55,7 @@ export class VaultOpening {
   report: (notice: VaultNotice) => void;
   readonly #environment: VaultEnvironment;
   readonly #isSalvage: boolean;
+  #age: Pick<OpeningOptions, "anchor" | "acceptsRollback">;
   /** Undefined where nothing is written. */
   readonly #lock: VaultLock | undefined;
   #engine: ReopenableStore | undefined;
@@ -69,6 +74,7 @@ export class VaultOpening {
     this.clock = options.clock;
     this.report = options.report;
     this.#isSalvage = options.isSalvage ?? false;
+    this.#age = { anchor: options.anchor, acceptsRollback: options.acceptsRollback };
   }
 
   /**
@@ -110,6 +116,7 @@ export class VaultOpening {
     const copies = await readHeaderCopies(fs, directory, { isSalvage: this.#isSalvage });
     const root = await rootOf(copies.header);
     const unlocked = await this.#openDatabase(root, copies);
+    this.#age = {};
     if (this.isReadOnly) return unlocked;
     await sweepVaultDirectory(fs, directory, copies.header).catch(() => {
       const message =
@@ -146,6 +153,7 @@ export class VaultOpening {
         clock,
         report: (notice) => this.report(notice),
         isSalvage: this.#isSalvage,
+        ...this.#age,
         beforeCommit: async () => {
           await this.#assertHeld();
           await ground.beforeCommit();

@@ -34,6 +34,17 @@ export interface OpenVaultOptions {
    * itself. The vault's own files are only read. @defaultValue false
    */
   readonly salvage?: boolean;
+  /**
+   * What `vault.anchor` gave, of a state that this vault must have or be newer than: else it is refused with
+   * `COFFER_ROLLED_BACK`. Salvage does not look at it.
+   */
+  readonly anchor?: string;
+  /**
+   * After `COFFER_ROLLED_BACK`, when you know why, such as a restored backup: takes the older state as the truth from
+   * now on. Give the anchor too, so that the vault becomes newer than it. What came after that state is lost.
+   * @defaultValue false
+   */
+  readonly acceptRollback?: boolean;
   /** Refuses, with `COFFER_ACCESS_DENIED`, a vault that other users can reach, instead of warning. @defaultValue false */
   readonly strict?: boolean;
   /** Locks the vault by itself. @defaultValue never */
@@ -44,7 +55,7 @@ export interface OpenVaultOptions {
 }
 
 /** Options of {@link createVault}. */
-export interface CreateVaultOptions extends OpenVaultOptions {
+export interface CreateVaultOptions extends Omit<OpenVaultOptions, "salvage" | "anchor" | "acceptRollback"> {
   /** The first way in: `passphrase(…)` or `combined(…)`. */
   readonly unlock: Unlocker;
   /** False makes no recovery code: then a forgotten passphrase loses everything. @defaultValue true */
@@ -69,18 +80,22 @@ const milliseconds = optional(
     check((ms) => Number.isSafeInteger(ms) && ms >= 1, "expected whole milliseconds, 1 or more"),
   ),
 );
-const OPEN = {
+const BOTH = {
   unlock: unlocker,
   onWarning: optional(function_("expected a function")),
   autoLock: optional(strictObject({ idleMs: milliseconds, absoluteMs: milliseconds }, "expected an object")),
   clock: optional(function_("expected a function")),
-  salvage: optional(boolean("expected a boolean")),
   strict: optional(boolean("expected a boolean")),
   signal,
 };
-const OPEN_SCHEMA = strictObject(OPEN);
+const OPEN_SCHEMA = strictObject({
+  ...BOTH,
+  salvage: optional(boolean("expected a boolean")),
+  anchor: optional(string("expected a string")),
+  acceptRollback: optional(boolean("expected a boolean")),
+});
 const CREATE_SCHEMA = strictObject({
-  ...OPEN,
+  ...BOTH,
   recoveryCode: optional(boolean("expected a boolean")),
   label: optional(string("expected a string")),
 });
@@ -89,6 +104,11 @@ const UNLOCK_SCHEMA = strictObject({ signal });
 /** @throws TypeError naming the option. */
 export function assertOpenOptions(options: OpenVaultOptions): void {
   assertOptions(OPEN_SCHEMA, options);
+  if (options.salvage === true && options.acceptRollback === true) {
+    throw new TypeError(
+      "options.acceptRollback: salvage changes nothing, so it accepts nothing; give one of them",
+    );
+  }
 }
 
 /** @throws TypeError naming the option. @throws LimitExceededError for a label that is too long. */

@@ -7,6 +7,7 @@ import { copy, hex } from "./bytes.ts";
 import { selfTest } from "./crypto/self-test.ts";
 import { describeVaultIn, type VaultDescription } from "./describe-vault.ts";
 import { VaultFiles } from "./envelope/vault-files.ts";
+import { parseAnchor } from "./formats/anchor.ts";
 import { makeVault } from "./keystore/new-vault.ts";
 import { type Unlocker, wayInOf } from "./keystore/slots/way-in.ts";
 import type { UnlockedVault } from "./keystore/unlocked-vault.ts";
@@ -18,7 +19,7 @@ import { openLevelStore } from "./storage/level-store.ts";
 import { withdrawVaultDirectory } from "./storage/vault-directory.ts";
 import { VaultEmitter, type VaultEventName, type VaultListener, type VaultNotice } from "./vault-events.ts";
 import { rootFrom, VaultLocking, type VaultState } from "./vault-locking.ts";
-import { type RootOf, type VaultEnvironment, VaultOpening } from "./vault-opening.ts";
+import { type OpeningOptions, type RootOf, type VaultEnvironment, VaultOpening } from "./vault-opening.ts";
 import {
   assertCreateOptions,
   assertDirectory,
@@ -128,6 +129,16 @@ export class Vault extends VaultFiles {
    */
   rotateRootKey(options: RotateRootKeyOptions): Promise<RotatedRootKey> {
     return rotateRootKey(this.#locking, this.#opening, options);
+  }
+
+  /**
+   * Returns a short text that names the vault's present state. Keep it where who can write the vault's directory
+   * cannot write: `openVault` with it refuses a vault that is older. Not a secret; it opens nothing. Take a new one
+   * after changes that must not be undone, and after `rotateRootKey`.
+   * @throws LockedError, IoError.
+   */
+  anchor(): Promise<string> {
+    return this.#locking.run((unlocked) => unlocked.anchor());
   }
 
   /**
@@ -259,14 +270,14 @@ export async function openVaultIn(
 async function openDirectory(
   environment: VaultEnvironment,
   directory: string,
-  options: OpenVaultOptions,
+  options: OpenVaultOptions | CreateVaultOptions,
   rootOf: (opening: VaultOpening) => RootOf,
 ): Promise<Vault> {
   const opening = await VaultOpening.begin(environment, directory, {
     clock: options.clock ?? Date.now,
     report: notifier(options),
     isStrict: options.strict,
-    isSalvage: options.salvage,
+    ...ageOf(options),
   });
   try {
     return new Vault(opening, await opening.unlock(rootOf(opening)), options.autoLock);
@@ -277,8 +288,17 @@ async function openDirectory(
   }
 }
 
+function ageOf(options: OpenVaultOptions | CreateVaultOptions): Partial<OpeningOptions> {
+  const { salvage, anchor, acceptRollback }: Partial<OpenVaultOptions> = options;
+  return {
+    isSalvage: salvage,
+    anchor: anchor === undefined ? undefined : parseAnchor(anchor),
+    acceptsRollback: acceptRollback,
+  };
+}
+
 /** What an application does with a notice must not fail the opening. */
-function notifier({ onWarning }: OpenVaultOptions): (notice: VaultNotice) => void {
+function notifier({ onWarning }: Pick<OpenVaultOptions, "onWarning">): (notice: VaultNotice) => void {
   return (notice) => queueMicrotask(() => onWarning?.(notice));
 }
 

@@ -3,6 +3,12 @@
  * @module
  */
 import { DamagedError } from "../errors.ts";
+import {
+  ANCHOR_AUDIT_HEAD_BYTES,
+  encodeAnchor,
+  type ParsedAnchor,
+  verifyAnchorMac,
+} from "../formats/anchor.ts";
 import { type HeaderSlot, type ParsedHeader, verifyHeaderMac } from "../formats/header.ts";
 import { redact } from "../secret.ts";
 import { VaultDatabase, type VaultDatabaseOptions } from "../storage/vault-database.ts";
@@ -11,7 +17,10 @@ import { Keystore } from "./keystore.ts";
 import { VaultKeys } from "./vault-keys.ts";
 
 /** What the vault lends for the time that it is unlocked. */
-export type UnlockOptions = Omit<VaultDatabaseOptions, "keys">;
+export interface UnlockOptions extends Omit<VaultDatabaseOptions, "keys" | "anchor"> {
+  /** Of sound form; nothing else is known of it. */
+  readonly anchor?: ParsedAnchor | undefined;
+}
 
 export class UnlockedVault {
   readonly keystore: Keystore;
@@ -34,7 +43,9 @@ export class UnlockedVault {
     const keys = new VaultKeys(root, header.vaultId);
     try {
       if (options.isSalvage !== true) assertAuthentic(header, keys);
-      return new UnlockedVault(await VaultDatabase.open({ ...options, keys }), keys);
+      const { anchor: fields } = options;
+      const anchor = fields && { fields, isGenuine: verifyAnchorMac(fields, keys.anchor) };
+      return new UnlockedVault(await VaultDatabase.open({ ...options, keys, anchor }), keys);
     } catch (error) {
       keys.wipe();
       throw error;
@@ -68,6 +79,16 @@ export class UnlockedVault {
         if (!this.ended.aborted) this.#keys.adopt(keys);
       },
     });
+  }
+
+  /** Returns the anchor of the present state, all of which is durable then. @throws LockedError, IoError. */
+  async anchor(): Promise<string> {
+    const { header, state } = await this.database.publishState();
+    this.#ended.signal.throwIfAborted();
+    const { vaultId, generation, sequence } = header;
+    const { next: auditNext, head } = state.audit;
+    const auditHead = head.subarray(0, ANCHOR_AUDIT_HEAD_BYTES);
+    return encodeAnchor({ vaultId, generation, sequence, auditNext, auditHead }, this.#keys.anchor);
   }
 
   /** Wipes the keys at once; changes that wait are refused with `reason`, one that is being written is finished. */

@@ -5,6 +5,7 @@
  */
 import { copy } from "../bytes.ts";
 import {
+  anchorKey,
   databaseKey,
   headerKey,
   materialKey,
@@ -29,6 +30,8 @@ export class VaultKeys {
   readonly set: Uint8Array;
   /** Kmaterial. */
   readonly material: Uint8Array;
+  /** Kanchor. */
+  readonly anchor: Uint8Array;
 
   /** Takes `root` over: it is wiped with this object. */
   constructor(root: Uint8Array, vaultId: Uint8Array) {
@@ -40,6 +43,7 @@ export class VaultKeys {
     this.name = recordNameKey(root, vaultId);
     this.set = setSumKey(root, vaultId);
     this.material = materialKey(root, vaultId);
+    this.anchor = anchorKey(root, vaultId);
   }
 
   /** Takes the keys of another root over, into the same arrays, so that all who hold this object use them. */
@@ -50,10 +54,11 @@ export class VaultKeys {
     this.name.set(fresh.name);
     this.set.set(fresh.set);
     this.material.set(fresh.material);
+    this.anchor.set(fresh.anchor);
   }
 
   wipe(): void {
-    wipe(this.root, this.header, this.database, this.name, this.set, this.material);
+    wipe(this.root, this.header, this.database, this.name, this.set, this.material, this.anchor);
   }
 
   static {

@@ -16,7 +16,8 @@ import {
   type TableSum,
 } from "../formats/records/tables.ts";
 import { wipe } from "../secret.ts";
-import { assertNotRolledBack, checkKeyTables, readState } from "./key-tables.ts";
+import { checkKeyTables, readState } from "./key-tables.ts";
+import { assertNotRolledBack } from "./rollback.ts";
 import { salvageKeyTables, UNKNOWN_STATE } from "./salvage.ts";
 import type { IndexRange, RecordIndex } from "./record-index.ts";
 import { isSummed, type SealedChange, setsAfter } from "./sealed-change.ts";
@@ -76,8 +77,20 @@ export class DatabaseSession implements RecordReader {
     report: (event: StorageEvent) => void,
   ): Promise<DatabaseSession> {
     const store = new SealedStore(engine, keys.database, header.vaultId);
+    assertNotRolledBack(readState(store), header);
+    return DatabaseSession.beginAnyAge(engine, keys, header, report);
+  }
+
+  /** {@link DatabaseSession.begin} for a database or header that may be older than the other. @throws DamagedError. */
+  static async beginAnyAge(
+    this: void,
+    engine: Store,
+    keys: SessionKeys,
+    header: ParsedHeader,
+    report: (event: StorageEvent) => void,
+  ): Promise<DatabaseSession> {
+    const store = new SealedStore(engine, keys.database, header.vaultId);
     const state = readState(store);
-    assertNotRolledBack(state, header);
     const found = await checkKeyTables(store, keys.set, state.sets);
     if (found.repairs.length > 0) {
       report({

@@ -26,6 +26,8 @@ export interface HeaderWriterOptions {
 /** What a new header says beside what stays. */
 export interface HeaderChange {
   readonly sequence: number;
+  /** Larger than the generation that would come next, to leave out some that were seen elsewhere. */
+  readonly generation?: number;
   readonly slots?: readonly HeaderSlot[];
   /** With {@link HeaderChange.headerKey}, for a change of the root key. */
   readonly database?: number;
@@ -88,7 +90,7 @@ export class HeaderWriter {
     const { vaultId } = this.header;
     const { sequence, slots = this.header.slots, database = this.header.database } = change;
     const { headerKey = this.#headerKey } = change;
-    const generation = this.#lastGeneration + 1;
+    const generation = Math.max(this.#lastGeneration + 1, change.generation ?? 0);
     const next = parseHeader(encodeHeader({ vaultId, generation, sequence, database, slots }, headerKey));
     try {
       await prepareHeader(fs, directory, next.bytes);

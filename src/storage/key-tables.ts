@@ -2,11 +2,11 @@
  * The check of the key tables at open: every record's HMAC is summed and compared with the sealed state record, so
  * that an altered, lost, added or exchanged record is seen before anything is believed. No value is opened, unless
  * a sum is wrong: then the mirrors may put it right.
- * Source: docs/format.md#set-sums, docs/format.md#open [F-124…F-127].
+ * Source: docs/format.md#set-sums, docs/format.md#open [F-124], [F-127].
  * @module
  */
 import { compare, equal } from "../bytes.ts";
-import { DamagedError, isCofferError, RolledBackError } from "../errors.ts";
+import { DamagedError, isCofferError } from "../errors.ts";
 import { mirrorKey, mirroredKey, recordKey } from "../formats/records/record-key.ts";
 import { addToSum, SET_SUM_BYTES, setHmac } from "../formats/records/set-sum.ts";
 import { decodeRecord, type StateRecord, TABLES, type TableSum } from "../formats/records/tables.ts";
@@ -39,28 +39,6 @@ export function readState(store: SealedStore): StateRecord {
     );
   }
   return decodeRecord(TABLES.state, bytes);
-}
-
-/**
- * Compares header and database: each names only what was durable on the other, so no crash makes one of them older.
- * @throws RolledBackError reason `database` or `header`.
- */
-export function assertNotRolledBack(
-  state: Pick<StateRecord, "sequence" | "witness">,
-  header: { readonly generation: number; readonly sequence: number },
-): void {
-  if (state.sequence < header.sequence) {
-    throw new RolledBackError(
-      "The database is older than the vault header: an older copy was put back, or acknowledged changes were lost. Put the newer files back, or restore a backup.",
-      { details: { reason: "database", database: state.sequence, header: header.sequence } },
-    );
-  }
-  if (state.witness > header.generation) {
-    throw new RolledBackError(
-      "The vault header is older than the database: an older copy was put back. Put the newer files back, or restore a backup.",
-      { details: { reason: "header", database: state.witness, header: header.generation } },
-    );
-  }
 }
 
 /**

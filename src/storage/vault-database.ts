@@ -23,6 +23,13 @@ import type { IndexRange } from "./record-index.ts";
 import { removeTraces, TRACE_BYTES, type Traces } from "./remove-traces.ts";
 import type { ReopenableStore } from "./reopenable-store.ts";
 import { type ConvertRecord, readBack, type Rewrite, rewriteDatabase } from "./rewrite-database.ts";
+import {
+  assertNotOlder,
+  assertNotRolledBack,
+  assertOwnAnchor,
+  type GivenAnchor,
+  numbersAbove,
+} from "./rollback.ts";
 import { operationsOf, sealChanges, type SealedChange } from "./sealed-change.ts";
 import type { Store } from "./store.ts";
 import { ChangeSet, type RecordReader, type Transaction } from "./transaction.ts";
@@ -59,6 +66,10 @@ export interface VaultDatabaseOptions {
   readonly report: (event: StorageEvent) => void;
   /** Passes over what is damaged instead of refusing the whole; then nothing can be changed. */
   readonly isSalvage?: boolean;
+  /** A state that must not be newer than what is opened. Not looked at by salvage. */
+  readonly anchor?: GivenAnchor | undefined;
+  /** Takes an older state as the truth from now on. */
+  readonly acceptsRollback?: boolean | undefined;
   /** Asked before each commit, which its rejection refuses: the vault lock is ours, and nothing is kept for a way back. */
   readonly beforeCommit: () => Promise<void>;
 }
@@ -95,6 +106,8 @@ export class VaultDatabase implements RecordReader {
   #hasWarnedOfClock = false;
   /** True while the database may not name the header that a slot change has made. */
   #owesWitness = false;
+  /** True once header and database are known to be of one age. */
+  #isJudged = false;
 
   private constructor(options: VaultDatabaseOptions) {
     this.#options = options;
@@ -105,7 +118,7 @@ export class VaultDatabase implements RecordReader {
   }
 
   /**
-   * Opens and checks; writes nothing of its own.
+   * Opens and checks; writes nothing of its own, unless it accepts an older state.
    * @throws DamagedError, RolledBackError as docs/format.md#open has it. The engine stays as it is.
    */
   static async open(options: VaultDatabaseOptions): Promise<VaultDatabase> {
@@ -113,6 +126,7 @@ export class VaultDatabase implements RecordReader {
     try {
       const { state } = await database.#load(options.engine.current === undefined);
       database.#earlierLeap = state.leap;
+      if (options.isSalvage !== true) await database.#judgeAge();
     } catch (error) {
       database.#wipe();
       throw error;
@@ -279,6 +293,24 @@ export class VaultDatabase implements RecordReader {
   }
 
   /**
+   * Brings the header up to date, alone between two commits, so that it names all that is durable.
+   * @returns what it now says. @throws IoError.
+   */
+  publishState(): Promise<{ readonly header: ParsedHeader; readonly state: StateRecord }> {
+    return this.#queue.alone(async () => {
+      const session = this.#session ?? (await this.#load(true));
+      await this.#options.beforeCommit();
+      await this.#headers.settle();
+      if (this.#owesWitness) await this.#nameHeader();
+      const { state } = session;
+      if (state.sequence > this.header.sequence) {
+        await this.#headers.publish(await this.#headers.prepare({ sequence: state.sequence }));
+      }
+      return { header: this.header, state };
+    });
+  }
+
+  /**
    * Refuses what waits, lets a commit under way end, brings the header up to date, wipes the keys. The engine stays
    * open. Never rejects: what is durable is durable, and a header that could not be written is a warning.
    */
@@ -316,10 +348,45 @@ export class VaultDatabase implements RecordReader {
   async #begin(mustReopen: boolean): Promise<DatabaseSession> {
     const { engine, report } = this.#options;
     const store = mustReopen || engine.current === undefined ? await engine.reopen() : engine.current;
-    const begin = this.#options.isSalvage === true ? DatabaseSession.salvage : DatabaseSession.begin;
-    this.#session = await begin(store, this.#keys, this.header, report);
+    this.#session = await this.#beginSession(store, this.#keys, this.header, report);
     this.#notify(undefined);
     return this.#session;
+  }
+
+  /** How a session begins: an older state is judged once, when the vault opens. */
+  get #beginSession(): typeof DatabaseSession.begin {
+    if (this.#options.isSalvage === true) return DatabaseSession.salvage;
+    return this.#options.acceptsRollback === true && !this.#isJudged
+      ? DatabaseSession.beginAnyAge
+      : DatabaseSession.begin;
+  }
+
+  /** @throws RolledBackError, unless an older state is to be accepted. */
+  async #judgeAge(): Promise<void> {
+    const { anchor, acceptsRollback } = this.#options;
+    const { header, state } = this;
+    this.#isJudged = true;
+    if (anchor !== undefined) assertOwnAnchor(anchor);
+    try {
+      assertNotRolledBack(state, header);
+      if (anchor !== undefined) assertNotOlder(state, header, anchor);
+    } catch (error) {
+      if (acceptsRollback !== true || !isCofferError(error, "COFFER_ROLLED_BACK")) throw error;
+      await this.#acceptAge();
+    }
+  }
+
+  /** Makes the state that was found the newest of all, as a key change without changes. */
+  async #acceptAge(): Promise<void> {
+    const session = this.#reader;
+    await this.#options.beforeCommit();
+    const witness = await this.#headers.settle();
+    const { generation, sequence } = numbersAbove(session.state, this.header, this.#options.anchor);
+    const header = await this.#headers.prepare({ sequence, generation });
+    await this.#writeBatch(session, { ...session.state, sequence, witness }, []);
+    await this.#headers.publish(header);
+    // A newer header that was given up is older now, and must be known for it.
+    await this.#nameHeader();
   }
 
   async #commitGroup(next: () => QueuedChange<ChangeSet> | undefined): Promise<void> {
