@@ -6,12 +6,13 @@
 import { fromHex } from "../bytes.ts";
 import { recordKey } from "../formats/records/record-key.ts";
 import { TABLES } from "../formats/records/tables.ts";
+import type { Transaction } from "../storage/transaction.ts";
 import type { VaultDatabase } from "../storage/vault-database.ts";
 import type { VaultKeys } from "./vault-keys.ts";
 
 const FLUSH_MS = 3_600_000;
 /** Beyond this many keys used since the last write, it is written earlier. */
-const MAX_PENDING = 4096;
+const MAX_NOTED = 1024;
 
 /** A key's last successful use. */
 export interface KeyUse {
@@ -24,8 +25,9 @@ export interface KeyUse {
 export class KeyUsage {
   readonly #database: VaultDatabase;
   readonly #keys: VaultKeys;
-  /** By key id as a UUID. */
-  #pending = new Map<string, KeyUse>();
+  /** Uses that are not on the disk, by key id as a UUID. One stays here until it is durably there. */
+  readonly #noted = new Map<string, KeyUse>();
+  #writing: Promise<void> | undefined;
   #writtenAtMs: number | undefined;
 
   constructor(database: VaultDatabase, keys: VaultKeys) {
@@ -36,41 +38,51 @@ export class KeyUsage {
   /** Takes note of a use, and begins to write when it is time: nobody waits for that. */
   note(keyIds: readonly string[], operation: string): void {
     const { nowMs: time } = this.#database.time();
-    for (const keyId of keyIds) this.#pending.set(keyId, { operation, time });
+    for (const keyId of keyIds) this.#noted.set(keyId, { operation, time });
     this.#writtenAtMs ??= time;
-    if (time - this.#writtenAtMs >= FLUSH_MS || this.#pending.size > MAX_PENDING) void this.flush();
+    if (this.#writing !== undefined) return;
+    if (time - this.#writtenAtMs >= FLUSH_MS || this.#noted.size > MAX_NOTED) void this.flush();
   }
 
   /** Returns the last use of a key, or undefined. */
   lastUse(id: Uint8Array, keyId: string): KeyUse | undefined {
-    const pending = this.#pending.get(keyId);
-    if (pending !== undefined) return pending;
-    return this.#database.get(TABLES.usage, recordKey.usage(this.#keys.name, id));
+    return this.#noted.get(keyId) ?? this.#database.get(TABLES.usage, recordKey.usage(this.#keys.name, id));
   }
 
   /** Writes what was noted. Never rejects: what cannot be written is kept for the next time. */
   async flush(): Promise<void> {
-    const noted = this.#pending;
-    if (noted.size === 0) return;
-    this.#pending = new Map();
+    await this.#writing;
+    this.#writing ??= this.#write().finally(() => {
+      this.#writing = undefined;
+    });
+    await this.#writing;
+  }
+
+  async #write(): Promise<void> {
+    if (this.#noted.size === 0) return;
+    const noted = new Map(this.#noted);
+    const isFull = noted.size > MAX_NOTED;
     this.#writtenAtMs = this.#database.time().nowMs;
     try {
-      await this.#database.change((transaction) => {
-        for (const [keyId, use] of noted) {
-          const id = fromHex(keyId.replaceAll("-", ""));
-          // A key that was deleted meanwhile leaves no trace of its use.
-          if (transaction.get(TABLES.keys, recordKey.key(this.#keys.name, id)) === undefined) continue;
-          const usageKey = recordKey.usage(this.#keys.name, id);
-          const written = transaction.get(TABLES.usage, usageKey);
-          // Many short sessions must not write at each close.
-          if (written !== undefined && use.time - written.time < FLUSH_MS) continue;
-          transaction.put(TABLES.usage, usageKey, { id, ...use });
-        }
-      });
+      const done = await this.#database.change((transaction) =>
+        [...noted].filter(([keyId, use]) => this.#put(transaction, keyId, use, isFull)),
+      );
+      for (const [keyId, use] of done) if (this.#noted.get(keyId) === use) this.#noted.delete(keyId);
     } catch {
       // Where nothing can be written, as on a read-only medium, memory stays bounded.
-      if (noted.size > MAX_PENDING) return;
-      for (const [keyId, use] of noted) if (!this.#pending.has(keyId)) this.#pending.set(keyId, use);
+      if (isFull) this.#noted.clear();
     }
+  }
+
+  /** @returns false for a use that is too soon after the one on the disk: many short sessions must not write at each close. */
+  #put(transaction: Transaction, keyId: string, use: KeyUse, isFull: boolean): boolean {
+    const id = fromHex(keyId.replaceAll("-", ""));
+    // A key that was deleted meanwhile leaves no trace of its use.
+    if (transaction.get(TABLES.keys, recordKey.key(this.#keys.name, id)) === undefined) return true;
+    const usageKey = recordKey.usage(this.#keys.name, id);
+    const written = transaction.get(TABLES.usage, usageKey);
+    if (!isFull && written !== undefined && use.time - written.time < FLUSH_MS) return false;
+    transaction.put(TABLES.usage, usageKey, { id, ...use });
+    return true;
   }
 }
