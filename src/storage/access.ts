@@ -3,7 +3,7 @@
  * @module
  */
 import { dirname, join } from "node:path";
-import type { FileStats, FileSystem } from "./file-system.ts";
+import { type FileStats, type FileSystem, hasErrno } from "./file-system.ts";
 import { ioError } from "./io-error.ts";
 
 /** One thing that lets others read, change or exchange the vault. */
@@ -46,7 +46,9 @@ export async function inspectAccess(
     }
     const names = [".", ...(await fs.readDirectory(directory)).map(({ name }) => name)];
     for (const name of names) {
-      const stats = await fs.lstat(join(directory, name));
+      const stats = await lstatIfPresent(fs, join(directory, name));
+      // Another program that takes the lock, or gives it up, makes and removes files meanwhile.
+      if (stats === undefined) continue;
       if (stats.kind !== "file" && stats.kind !== "directory") {
         findings.push({ name, problem: "not-regular" });
         continue;
@@ -58,4 +60,13 @@ export async function inspectAccess(
     throw ioError(error, "look at the vault's permissions", directory);
   }
   return findings;
+}
+
+async function lstatIfPresent(fs: FileSystem, path: string): Promise<FileStats | undefined> {
+  try {
+    return await fs.lstat(path);
+  } catch (error) {
+    if (hasErrno(error, "ENOENT")) return undefined;
+    throw error;
+  }
 }
