@@ -13,6 +13,8 @@ import { initCommand } from "./init.ts";
 import { keyChangeCommands } from "./key-changes.ts";
 import { keyCommands } from "./key.ts";
 import { reEncryptCommand } from "./re-encrypt.ts";
+import { rotateRootCommand } from "./rotate-root.ts";
+import { slotCommands } from "./slot.ts";
 import { statusCommand } from "./status.ts";
 
 export const COMMANDS: readonly Command[] = [
@@ -26,6 +28,8 @@ export const COMMANDS: readonly Command[] = [
   decryptCommand,
   reEncryptCommand,
   dataKeyCommand,
+  ...slotCommands,
+  rotateRootCommand,
 ];
 
 /** A command and what follows its name, or the group that help was asked for: the empty one is everything. */

@@ -4,6 +4,7 @@
  */
 import { CofferError, createVault, describeVault } from "../../index.ts";
 import { type Command, GENERAL_OPTIONS, type Invocation } from "./command.ts";
+import { recoveryLines } from "./recovery-lines.ts";
 import { NEW_SECRET_OPTIONS, newPassphraseFrom } from "./secret-input.ts";
 
 export const initCommand: Command = {
@@ -49,20 +50,4 @@ async function assertNoVault(directory: string): Promise<void> {
       `there is a vault in ${directory}; choose another directory`,
     );
   }
-}
-
-function recoveryLines(code: string): readonly string[] {
-  const middle = code.indexOf("-", code.length / 2);
-  return [
-    "",
-    "RECOVERY CODE, shown this once and kept nowhere:",
-    "",
-    `    ${code.slice(0, middle)}`,
-    `    ${code.slice(middle + 1)}`,
-    "",
-    "Write it down on paper now and keep it away from this machine.",
-    "It opens the vault when the passphrase is forgotten; whoever has it can open the vault too.",
-    "Case, spaces and hyphens do not matter when it is typed (--recovery-code-file FILE).",
-    "",
-  ];
 }

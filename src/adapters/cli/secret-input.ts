@@ -24,6 +24,15 @@ export const NEW_SECRET_OPTIONS: Readonly<Record<string, OptionSpec>> = {
   "passphrase-file": PASSPHRASE_FILE,
 };
 
+/** Options of a command that adds or changes a passphrase of an open vault. */
+export const NEW_PASSPHRASE_OPTIONS: Readonly<Record<string, OptionSpec>> = {
+  "new-passphrase-file": {
+    value: "FILE",
+    readsFile: true,
+    help: "take the new passphrase from a file (- is standard input); one newline at its end is dropped",
+  },
+};
+
 /** Options of a command that opens a vault. */
 export const SECRET_OPTIONS: Readonly<Record<string, OptionSpec>> = {
   "passphrase-file": PASSPHRASE_FILE,
@@ -58,13 +67,14 @@ export async function unlockerFrom(
   return useBytes(normalizePassphrase(answer), passphrase);
 }
 
-/** Returns the first way into a new vault; on a terminal it is asked for twice. @throws UsageError, CofferError */
+/** Returns a passphrase to be made a way in; on a terminal it is asked for twice. @throws UsageError, CofferError */
 export async function newPassphraseFrom(
   args: Arguments,
   directory: string,
   signal: AbortSignal,
+  option: "passphrase-file" | "new-passphrase-file" = "passphrase-file",
 ): Promise<Unlocker> {
-  const file = args.text("passphrase-file");
+  const file = args.text(option);
   if (file !== undefined && !isTyped(file)) return passphraseFromFile(file, signal);
   const questions = [`New passphrase for ${directory} (not shown):`, "The same passphrase again:"];
   const [answer = "", repeated = ""] = await askSecrets(questions, signal);
