@@ -36,8 +36,12 @@ export type { FileProgress, ProgressListener } from "./envelope/progress.ts";
 export {
   decryptFile,
   type DecryptFileWithoutVaultOptions,
+  decryptStream,
+  type DecryptStreamWithoutVaultOptions,
   encryptFile,
   type EncryptFileWithoutVaultOptions,
+  encryptStream,
+  type EncryptStreamWithoutVaultOptions,
   fileInfo,
 } from "./envelope/passphrase-files.ts";
 export type {

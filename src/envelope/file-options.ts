@@ -82,7 +82,9 @@ export type FileOptionsName =
   | "encryptFileWithout"
   | "decryptFile"
   | "decryptFileWithout"
+  | "encryptStreamWithout"
   | "read"
+  | "readWithout"
   | "rewrapFile"
   | "shareFile";
 
@@ -92,7 +94,9 @@ const SCHEMAS: Readonly<Record<FileOptionsName, GenericSchema>> = {
   encryptFileWithout: strictObject({ ...MAKE, ...MOVE, unlock }),
   decryptFile: strictObject({ ...READ, ...MOVE }),
   decryptFileWithout: strictObject({ ...READ, ...MOVE, unlock }),
+  encryptStreamWithout: strictObject({ ...MAKE, unlock }),
   read: strictObject(READ),
+  readWithout: strictObject({ ...READ, unlock }),
   rewrapFile: strictObject({ ...READ, keyId, removeOthers: flag }),
   shareFile: strictObject({ ...READ, with: any() }),
 };

@@ -4,17 +4,32 @@
  */
 import { wayInOf } from "../keystore/slots/way-in.ts";
 import { nodeFileSystem } from "../storage/file-system.ts";
+import type { ByteStreamPair } from "./byte-stream.ts";
 import { type DecryptedFile, decryptFileWith } from "./decrypt-file.ts";
 import { type EncryptedFile, encryptFileWith, type EncryptOptions } from "./encrypt-file.ts";
 import type { EnvelopeGround } from "./envelope-ground.ts";
 import { type FileInfo, readFileInfo } from "./file-info.ts";
-import { assertFileOptions, assertPath, type FileToFileOptions, type UnlockOption } from "./file-options.ts";
+import {
+  assertFileOptions,
+  assertPath,
+  type ContextOptions,
+  DEFAULT_SEGMENT_BYTES,
+  type FileToFileOptions,
+  type NewFileOptions,
+  type UnlockOption,
+} from "./file-options.ts";
+import { openingStream, sealingStream } from "./file-streams.ts";
 import { type KeyAccess, slotAccess } from "./key-access.ts";
 
 /** Options of {@link encryptFile}. */
 export type EncryptFileWithoutVaultOptions = EncryptOptions & UnlockOption;
 /** Options of {@link decryptFile}. */
 export type DecryptFileWithoutVaultOptions = FileToFileOptions & UnlockOption;
+
+/** Options of {@link encryptStream}. */
+export type EncryptStreamWithoutVaultOptions = NewFileOptions & UnlockOption;
+/** Options of {@link decryptStream}. */
+export type DecryptStreamWithoutVaultOptions = ContextOptions & UnlockOption;
 
 const NODE_GROUND: EnvelopeGround = {
   fs: nodeFileSystem,
@@ -83,6 +98,34 @@ export async function decryptFileOn(
 }
 
 /**
+ * Returns a pair for `pipeThrough` that encrypts bytes into those of a file, for a passphrase.
+ * @throws TypeError for a wrong option.
+ */
+export function encryptStream(options: EncryptStreamWithoutVaultOptions): ByteStreamPair {
+  const access = accessFor(NODE_GROUND, options);
+  assertFileOptions("encryptStreamWithout", options);
+  return sealingStream(access, {
+    context: { ...options.encryptionContext },
+    storeContext: options.storeContext ?? true,
+    segmentPlaintextBytes: options.segmentBytes ?? DEFAULT_SEGMENT_BYTES,
+    createdAtMs: NODE_GROUND.clock(),
+    signal: options.signal,
+  });
+}
+
+/**
+ * Returns a pair for `pipeThrough` that decrypts what a passphrase opens. What comes out is verified, piece by piece; it
+ * is all there was only when the stream closes without an error. @throws TypeError for a wrong option.
+ */
+export function decryptStream(options: DecryptStreamWithoutVaultOptions): ByteStreamPair {
+  const access = accessFor(NODE_GROUND, options);
+  assertFileOptions("readWithout", options);
+  const { encryptionContext, signal } = options;
+  const context = encryptionContext === undefined ? undefined : { ...encryptionContext };
+  return openingStream({ access, context, report: NODE_GROUND.report, signal });
+}
+
+/**
  * Says what an encrypted file tells without any key: unauthenticated.
  * @throws InvalidCiphertextError, UnsupportedFormatError, IoError.
  */
@@ -91,13 +134,17 @@ export async function fileInfo(path: string): Promise<FileInfo> {
   return readFileInfo(nodeFileSystem, path);
 }
 
+function accessFor({ clock, report }: EnvelopeGround, { unlock }: UnlockOption): KeyAccess {
+  const warn = (message: string): void => report({ type: "warning", message });
+  return slotAccess(wayInOf(unlock, "options.unlock"), clock, warn, "options.unlock");
+}
+
 async function withAccess<T>(
-  { clock, report }: EnvelopeGround,
-  { unlock }: UnlockOption,
+  ground: EnvelopeGround,
+  options: UnlockOption,
   use: (access: KeyAccess) => Promise<T>,
 ): Promise<T> {
-  const warn = (message: string): void => report({ type: "warning", message });
-  const access = slotAccess(wayInOf(unlock, "options.unlock"), clock, warn, "options.unlock");
+  const access = accessFor(ground, options);
   try {
     return await use(access);
   } finally {

@@ -9,12 +9,12 @@ import { dataKeyCommand } from "./data-key.ts";
 import { decryptCommand } from "./decrypt.ts";
 import { doctorCommand } from "./doctor.ts";
 import { encryptCommand } from "./encrypt.ts";
+import { fileKeyCommands } from "./file-keys.ts";
+import { fileCommands } from "./file.ts";
 import { initCommand } from "./init.ts";
 import { keyChangeCommands } from "./key-changes.ts";
 import { keyCommands } from "./key.ts";
 import { reEncryptCommand } from "./re-encrypt.ts";
-import { rotateRootCommand } from "./rotate-root.ts";
-import { slotCommands } from "./slot.ts";
 import { statusCommand } from "./status.ts";
 
 export const COMMANDS: readonly Command[] = [
@@ -28,8 +28,8 @@ export const COMMANDS: readonly Command[] = [
   decryptCommand,
   reEncryptCommand,
   dataKeyCommand,
-  ...slotCommands,
-  rotateRootCommand,
+  ...fileCommands,
+  ...fileKeyCommands,
 ];
 
 /** A command and what follows its name, or the group that help was asked for: the empty one is everything. */

@@ -11,6 +11,9 @@ import { fileError } from "./file-error.ts";
 /** Plaintext is for its owner alone; ciphertext is what the umask makes it. */
 const MODES = { plaintext: 0o600, ciphertext: 0o666 } as const;
 
+/** All at once, or as they come; an error of theirs leaves what was there. */
+export type OutputBytes = Uint8Array | AsyncIterable<Uint8Array>;
+
 export interface OutputFileOptions {
   readonly kind: keyof typeof MODES;
   /** Replaces an existing file. */
@@ -37,7 +40,7 @@ export async function assertWritable(path: string, { force }: OutputFileOptions)
  */
 export async function writeOutput(
   path: string,
-  bytes: Uint8Array,
+  bytes: OutputBytes,
   options: OutputFileOptions,
 ): Promise<void> {
   await assertWritable(path, options);
@@ -55,7 +58,7 @@ export async function writeOutput(
 
 async function writeBeside(
   target: string,
-  bytes: Uint8Array,
+  bytes: OutputBytes,
   { kind, force }: OutputFileOptions,
 ): Promise<void> {
   const temporary = join(
@@ -65,7 +68,7 @@ async function writeBeside(
   try {
     const file = await open(temporary, "wx", MODES[kind]);
     try {
-      await file.writeFile(bytes);
+      await writeFile(file, bytes);
       await file.sync();
     } finally {
       await file.close();

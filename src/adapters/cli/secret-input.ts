@@ -24,15 +24,6 @@ export const NEW_SECRET_OPTIONS: Readonly<Record<string, OptionSpec>> = {
   "passphrase-file": PASSPHRASE_FILE,
 };
 
-/** Options of a command that adds or changes a passphrase of an open vault. */
-export const NEW_PASSPHRASE_OPTIONS: Readonly<Record<string, OptionSpec>> = {
-  "new-passphrase-file": {
-    value: "FILE",
-    readsFile: true,
-    help: "take the new passphrase from a file (- is standard input); one newline at its end is dropped",
-  },
-};
-
 /** Options of a command that opens a vault. */
 export const SECRET_OPTIONS: Readonly<Record<string, OptionSpec>> = {
   "passphrase-file": PASSPHRASE_FILE,
@@ -67,16 +58,23 @@ export async function unlockerFrom(
   return useBytes(normalizePassphrase(answer), passphrase);
 }
 
-/** Returns a passphrase to be made a way in; on a terminal it is asked for twice. @throws UsageError, CofferError */
+/** Returns the first way into a new vault; on a terminal it is asked for twice. @throws UsageError, CofferError */
 export async function newPassphraseFrom(
   args: Arguments,
   directory: string,
   signal: AbortSignal,
-  option: "passphrase-file" | "new-passphrase-file" = "passphrase-file",
 ): Promise<Unlocker> {
-  const file = args.text(option);
+  return newPassphraseOf(args.text("passphrase-file"), directory, signal);
+}
+
+/** Returns a new passphrase for something, of a file or asked for twice. @throws UsageError, CofferError */
+export async function newPassphraseOf(
+  file: string | undefined,
+  subject: string,
+  signal: AbortSignal,
+): Promise<Unlocker> {
   if (file !== undefined && !isTyped(file)) return passphraseFromFile(file, signal);
-  const questions = [`New passphrase for ${directory} (not shown):`, "The same passphrase again:"];
+  const questions = [`New passphrase for ${subject} (not shown):`, "The same passphrase again:"];
   const [answer = "", repeated = ""] = await askSecrets(questions, signal);
   if (answer !== repeated) {
     throw new CofferError(
@@ -84,6 +82,17 @@ export async function newPassphraseFrom(
       "the two passphrases differ; nothing was made, try again",
     );
   }
+  return useBytes(normalizePassphrase(answer), passphrase);
+}
+
+/** Returns the passphrase of an encrypted file, without any vault. @throws UsageError, CofferError */
+export async function filePassphraseFrom(args: Arguments, signal: AbortSignal): Promise<Unlocker> {
+  if (args.has("recovery-code-file")) {
+    throw new UsageError("a recovery code opens a vault: name it with -V DIR");
+  }
+  const file = args.text("passphrase-file");
+  if (file !== undefined && !isTyped(file)) return passphraseFromFile(file, signal);
+  const [answer = ""] = await askSecrets(["Passphrase of the file (not shown):"], signal);
   return useBytes(normalizePassphrase(answer), passphrase);
 }
 
@@ -97,7 +106,8 @@ async function askForBytes(question: string, signal: AbortSignal): Promise<Uint8
   return new TextEncoder().encode(answer);
 }
 
-async function passphraseFromFile(path: string, signal: AbortSignal): Promise<Unlocker> {
+/** Returns the passphrase in a file, `-` being standard input. @throws CofferError */
+export async function passphraseFromFile(path: string, signal: AbortSignal): Promise<Unlocker> {
   const bytes = await readSecret(path, signal);
   return useBytes(useBytes(bytes, normalizedOf), passphrase);
 }

@@ -1,0 +1,120 @@
+import { readdir, readFile, writeFile } from "node:fs/promises";
+import { join } from "node:path";
+import { beforeAll, describe, expect, test } from "vitest";
+import { progressText } from "../../../src/adapters/cli/progress-line.ts";
+import { isSame, pattern } from "../../envelope/file-ground.ts";
+import { scratchDirectories } from "../../storage/scratch.ts";
+import { coffer, expectNeverPrinted } from "./run-cli.ts";
+
+const PASSPHRASE = "correct horse battery staple";
+const FILE_PASSPHRASE = "across the air gap";
+const scratch = scratchDirectories();
+const plaintext = pattern(150_000);
+let cwd: string;
+
+async function done(...args: string[]): Promise<Buffer> {
+  const { code, stdout, stderr } = await coffer(args, { cwd });
+  expect({ code, stderr }).toEqual({ code: 0, stderr: "" });
+  return stdout;
+}
+
+const VAULT = ["-V", "v", "--passphrase-file", "p"];
+
+beforeAll(async () => {
+  cwd = await scratch();
+  expectNeverPrinted(PASSPHRASE, FILE_PASSPHRASE);
+  await writeFile(join(cwd, "p"), `${PASSPHRASE}\n`);
+  await writeFile(join(cwd, "fp"), `${FILE_PASSPHRASE}\n`);
+  await writeFile(join(cwd, "in"), plaintext);
+  await coffer(["init", "v", "--passphrase-file", "p", "--no-recovery-code"], { cwd });
+  await done(
+    "file",
+    "encrypt",
+    ...VAULT,
+    "--key",
+    "alias/default",
+    "--context",
+    "app=Apollo",
+    "in",
+    "-o",
+    "f.cof",
+  );
+});
+
+describe("coffer file", () => {
+  test("decrypts what it encrypted, and refuses an existing output", async () => {
+    await done("file", "decrypt", ...VAULT, "f.cof", "-o", "out");
+    expect(isSame(await readFile(join(cwd, "out")), plaintext)).toBe(true);
+    const again = await coffer(["file", "decrypt", ...VAULT, "f.cof", "-o", "out"], { cwd });
+    expect(again).toMatchObject({
+      code: 1,
+      stderr: expect.stringContaining("COFFER_ALREADY_EXISTS") as string,
+    });
+    await done("file", "decrypt", ...VAULT, "--context", "app=Apollo", "--force", "f.cof", "-o", "out");
+    const other = await coffer(["file", "decrypt", ...VAULT, "--context", "app=x", "f.cof", "-o", "o2"], {
+      cwd,
+    });
+    expect(other).toMatchObject({
+      code: 1,
+      stderr: expect.stringContaining("COFFER_INVALID_CIPHERTEXT") as string,
+    });
+    expect(await readdir(cwd)).not.toContain("o2");
+  });
+
+  test("works through pipes on both sides, without a vault", async () => {
+    const sealed = await coffer(["file", "encrypt", "--to-passphrase-file", "fp"], { cwd, input: plaintext });
+    expect(sealed.code).toBe(0);
+    const opened = await coffer(["file", "decrypt", "--passphrase-file", "fp"], {
+      cwd,
+      input: sealed.stdout,
+    });
+    expect(opened.code).toBe(0);
+    expect(isSame(opened.stdout, plaintext)).toBe(true);
+    const cut = await coffer(["file", "decrypt", "--passphrase-file", "fp", "-o", "cut"], {
+      cwd,
+      input: sealed.stdout.subarray(0, -1),
+    });
+    expect(cut).toMatchObject({
+      code: 1,
+      stderr: expect.stringContaining("COFFER_INVALID_CIPHERTEXT") as string,
+    });
+    expect((await readdir(cwd)).filter((name) => name.includes("cut"))).toEqual([]);
+  });
+
+  test("shares with a passphrase, tells so, and takes it back", async () => {
+    const shared = await done("file", "share", ...VAULT, "--with-passphrase-file", "fp", "f.cof", "--json");
+    const { entry } = JSON.parse(shared.toString()) as { entry: string };
+    await done("file", "decrypt", "--passphrase-file", "fp", "f.cof", "-o", "by-passphrase");
+    expect(isSame(await readFile(join(cwd, "by-passphrase")), plaintext)).toBe(true);
+    expect((await done("file", "info", "f.cof")).toString()).toContain(`passphrase ${entry}`);
+    await done("file", "rewrap", ...VAULT, "--key", "alias/default", "f.cof");
+    await done("file", "unshare", ...VAULT, "f.cof", entry);
+    const info = JSON.parse((await done("file", "info", "f.cof", "--json")).toString()) as object;
+    expect(info).toMatchObject({
+      authenticated: false,
+      plaintextBytes: plaintext.length,
+      encryptionContext: { app: "Apollo" },
+      entries: [{ kind: "key" }],
+    });
+  });
+
+  test("says which of two ways is meant, with exit code 2", async () => {
+    for (const args of [
+      ["file", "encrypt", "in", "-o", "x"],
+      ["file", "encrypt", "--key", "k", "--to-passphrase-file", "fp", "in", "-o", "x"],
+      ["file", "encrypt", "--to-passphrase-file", "-", "-o", "x"],
+      ["file", "decrypt", "--recovery-code-file", "fp", "f.cof", "-o", "x"],
+      ["file", "decrypt", "--json", "f.cof"],
+    ]) {
+      expect((await coffer(args, { cwd, env: { COFFER_VAULT: "" } })).code, args.join(" ")).toBe(2);
+    }
+  });
+});
+
+test("the progress line tells share, size, rate and time left", () => {
+  expect(progressText(512 * 1_048_576, 1219 * 1_048_576, 1000)).toBe(
+    "42 %  512 of 1,219 MiB  512 MiB/s  2 s left",
+  );
+  expect(progressText(0, 100, 10)).toBe("0 %  0 of 0 MiB  0 MiB/s");
+  expect(progressText(1_048_576, 200 * 1_048_576, 1000)).toContain("3 min 19 s left");
+});
