@@ -372,7 +372,7 @@ describe("records that were moved, put back or taken away", () => {
     },
   );
 
-  test("two records that changed places are refused", async () => {
+  test("two records that changed places are refused [F-127]", async () => {
     const tree = await withRecords("exchanged", async (store, records) => {
       const [first, second] = ofTable(records, 0x04) as [StoreEntry, StoreEntry];
       await store.write([

@@ -1,6 +1,6 @@
 /**
  * Makes a removed secret's stored bytes disappear from the database's files, and proves it: a deletion in LevelDB is
- * only a note that hides them. Source: docs/format.md#removal.
+ * only a note that hides them. Source: docs/format.md#commit [F-116].
  * @module
  */
 import { compare, concat } from "../bytes.ts";

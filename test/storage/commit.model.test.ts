@@ -85,7 +85,7 @@ async function longHistory(names: readonly string[] = Object.keys(CHANGES)): Pro
 }
 
 describe("a crash at any step", () => {
-  test("leaves a vault that opens with all that was acknowledged, and at most the change under way, whole", async () => {
+  test("leaves a vault that opens with all that was acknowledged, and at most the change under way, whole [F-110]", async () => {
     const history = await longHistory();
     const inspector = new Inspector();
     expect(await badCrashes(history, inspector)).toEqual([]);
