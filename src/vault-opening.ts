@@ -123,7 +123,12 @@ export class VaultOpening {
         "Leftovers of an interrupted change could not be removed. It is tried again at the next open.";
       this.report({ type: "warning", message });
     });
-    await unlocked.keystore.settleDue();
+    // A full disk must not keep anybody from reading: what is due is tried again before each use of a key.
+    await unlocked.keystore.settleDue().catch((error: unknown) => {
+      const why = error instanceof Error ? error.message : String(error);
+      const message = `What is due in the vault (deletions, rotations) could not be done (${why}). It is tried again.`;
+      this.report({ type: "warning", message });
+    });
     return unlocked;
   }
 
