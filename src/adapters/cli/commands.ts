@@ -15,6 +15,8 @@ import { initCommand } from "./init.ts";
 import { keyChangeCommands } from "./key-changes.ts";
 import { keyCommands } from "./key.ts";
 import { reEncryptCommand } from "./re-encrypt.ts";
+import { rotateRootCommand } from "./rotate-root.ts";
+import { slotCommands } from "./slot.ts";
 import { statusCommand } from "./status.ts";
 
 export const COMMANDS: readonly Command[] = [
@@ -28,6 +30,8 @@ export const COMMANDS: readonly Command[] = [
   decryptCommand,
   reEncryptCommand,
   dataKeyCommand,
+  ...slotCommands,
+  rotateRootCommand,
   ...fileCommands,
   ...fileKeyCommands,
 ];

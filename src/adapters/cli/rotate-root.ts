@@ -4,7 +4,7 @@
  */
 import { type Command, type Invocation, vaultDirectory } from "./command.ts";
 import { recoveryLines } from "./recovery-lines.ts";
-import { NEW_PASSPHRASE_OPTIONS, newPassphraseFrom } from "./secret-input.ts";
+import { NEW_PASSPHRASE_OPTIONS, newPassphraseOf } from "./secret-input.ts";
 import { SESSION_OPTIONS, withVault } from "./vault-session.ts";
 
 export const rotateRootCommand: Command = {
@@ -29,7 +29,7 @@ export const rotateRootCommand: Command = {
 async function run(invocation: Invocation): Promise<void> {
   const { args, output, signal } = invocation;
   const rotated = await withVault(invocation, async (vault) => {
-    const unlocker = await newPassphraseFrom(args, vaultDirectory(args), signal, "new-passphrase-file");
+    const unlocker = await newPassphraseOf(args.text("new-passphrase-file"), vaultDirectory(args), signal);
     const recoveryCode = !args.has("no-recovery-code");
     return vault.rotateRootKey({ slots: [{ unlocker }], recoveryCode, signal });
   });

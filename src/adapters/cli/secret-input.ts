@@ -24,6 +24,15 @@ export const NEW_SECRET_OPTIONS: Readonly<Record<string, OptionSpec>> = {
   "passphrase-file": PASSPHRASE_FILE,
 };
 
+/** Options of a command that adds or changes a passphrase of an open vault. */
+export const NEW_PASSPHRASE_OPTIONS: Readonly<Record<string, OptionSpec>> = {
+  "new-passphrase-file": {
+    value: "FILE",
+    readsFile: true,
+    help: "take the new passphrase from a file (- is standard input); one newline at its end is dropped",
+  },
+};
+
 /** Options of a command that opens a vault. */
 export const SECRET_OPTIONS: Readonly<Record<string, OptionSpec>> = {
   "passphrase-file": PASSPHRASE_FILE,

@@ -6,7 +6,7 @@ import type { SlotDescription, Vault } from "../../index.ts";
 import { type OptionSpec, type PositionalSpec, UsageError } from "./arguments.ts";
 import { type Command, type Invocation, vaultDirectory } from "./command.ts";
 import { recoveryLines } from "./recovery-lines.ts";
-import { NEW_PASSPHRASE_OPTIONS, newPassphraseFrom } from "./secret-input.ts";
+import { NEW_PASSPHRASE_OPTIONS, newPassphraseOf } from "./secret-input.ts";
 import { SESSION_OPTIONS, withVault } from "./vault-session.ts";
 
 const ID: PositionalSpec = { name: "ID", help: "a slot's id, as slot list shows it" };
@@ -117,8 +117,8 @@ async function labelSlot(invocation: Invocation): Promise<void> {
   await output.result({ id, label }, [`${id}  ${label}`]);
 }
 
-function newPassphrase({ args, signal }: Invocation): ReturnType<typeof newPassphraseFrom> {
-  return newPassphraseFrom(args, vaultDirectory(args), signal, "new-passphrase-file");
+function newPassphrase({ args, signal }: Invocation): ReturnType<typeof newPassphraseOf> {
+  return newPassphraseOf(args.text("new-passphrase-file"), vaultDirectory(args), signal);
 }
 
 async function onlyPassphrase(vault: Vault): Promise<string> {
