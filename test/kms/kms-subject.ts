@@ -182,14 +182,7 @@ export class Subject {
         return kms.enableKeyRotation({ keyId, rotationPeriodInDays: days, dryRun });
       case "scheduleKeyDeletion":
         return kms.scheduleKeyDeletion({ keyId, pendingWindowInDays: windowOf(call), dryRun });
-      case "enableKey":
-      case "disableKey":
-      case "cancelKeyDeletion":
-      case "disableKeyRotation":
-      case "rotateKeyOnDemand":
-      case "getKeyRotationStatus":
-      case "getKeyLastUsage":
-      case "listResourceTags":
+      default:
         return kms[operation]({ keyId, dryRun });
     }
   }

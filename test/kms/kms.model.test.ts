@@ -52,7 +52,8 @@ class Run {
     this.#subject = subject;
   }
 
-  async perform(steps: Program): Promise<void> {
+  /** Rejects when the vault does what the model does not. @returns notices that no program gives a reason for. */
+  async perform(steps: Program): Promise<string[]> {
     tally.programs++;
     await this.#subject.begin();
     for (const step of steps) await this.#step(step);
@@ -60,11 +61,9 @@ class Run {
     await this.#inspect();
     await this.#step({ step: "reopen" });
     await this.#inspect();
-    expect(
-      this.#subject.notices.filter(
-        ({ type, message }) => type === "damage" || !/^The clock is /u.test(message),
-      ),
-    ).toEqual([]);
+    return this.#subject.notices
+      .filter(({ type, message }) => type === "damage" || !message.startsWith("The clock is "))
+      .map(({ message }) => message);
   }
 
   async #step(step: Step): Promise<void> {
@@ -134,6 +133,7 @@ class Run {
         "describeKey",
         "listResourceTags",
         "listKeyRotations",
+        "getKeyRotationStatus",
         "getKeyLastUsage",
       ] as const) {
         await this.#calls([draftOf(operation, { key })]);
@@ -212,13 +212,14 @@ function sorted(value: unknown): unknown {
   if (typeof value !== "object" || value === null) return value;
   if (Array.isArray(value)) return value.map((each) => JSON.stringify(sorted(each))).sort();
   const members = Object.entries(value).filter(([, member]) => member !== undefined);
-  return Object.fromEntries(members.map(([name, member]) => [name, sorted(member)] as const).sort());
+  members.sort(([a], [b]) => (a < b ? -1 : 1));
+  return Object.fromEntries(members.map(([name, member]) => [name, sorted(member)]));
 }
 
-async function runOn(engine: Engine, steps: Program): Promise<void> {
+async function runOn(engine: Engine, steps: Program): Promise<string[]> {
   const subject = new Subject(await scratch(), engine, START_MS);
   try {
-    await new Run(subject).perform(steps);
+    return await new Run(subject).perform(steps);
   } finally {
     await subject.end();
   }
@@ -312,7 +313,8 @@ const timeoutMs = isSoak ? SOAK_TIMEOUT_MS : 240_000;
 
 describe("a vault that", () => {
   test.each(Object.keys(KEPT))("%s does what the model does", async (name) => {
-    for (const engine of ["memory", "level"] as const) await runOn(engine, KEPT[name] ?? []);
+    for (const engine of ["memory", "level"] as const)
+      expect(await runOn(engine, KEPT[name] ?? [])).toEqual([]);
   });
 });
 
@@ -320,7 +322,9 @@ describe("any program", () => {
   test.each(["memory", "level"] as const)(
     "does on a vault over the engine %s what it does on the model",
     async (engine) => {
-      const property = fc.asyncProperty(program, async (steps) => runOn(engine, steps));
+      const property = fc.asyncProperty(program, async (steps) => {
+        expect(await runOn(engine, steps)).toEqual([]);
+      });
       await fc.assert(property, { seed: SEED, numRuns: RUNS[engine] });
     },
     timeoutMs,
