@@ -18,11 +18,9 @@ import { DatabaseSession, type StorageEvent } from "./database-session.ts";
 import type { FileSystem } from "./file-system.ts";
 import type { HeaderCopies } from "./header-copies.ts";
 import { HeaderWriter } from "./header-writer.ts";
-import { ioError } from "./io-error.ts";
 import type { IndexRange } from "./record-index.ts";
 import { removeTraces, TRACE_BYTES, type Traces } from "./remove-traces.ts";
 import type { ReopenableStore } from "./reopenable-store.ts";
-import { type ConvertRecord, readBack, type Rewrite, rewriteDatabase } from "./rewrite-database.ts";
 import {
   assertNotOlder,
   assertNotRolledBack,
@@ -30,25 +28,19 @@ import {
   type GivenAnchor,
   numbersAbove,
 } from "./rollback.ts";
+import {
+  type DatabaseKeys,
+  dropOldDatabase,
+  makeNewDatabase,
+  type OpenDatabase,
+  type RootChange,
+} from "./root-change.ts";
 import { operationsOf, sealChanges, type SealedChange } from "./sealed-change.ts";
-import type { Store } from "./store.ts";
 import { ChangeSet, type RecordReader, type Transaction } from "./transaction.ts";
 import { databaseDirectory } from "./vault-directory.ts";
 
 /** How far a clock may be behind the last change without a word. */
 const CLOCK_TOLERANCE_MS = 3_600_000;
-
-/** The keys of header and database, each of one use. */
-export interface DatabaseKeys {
-  /** Kheader, 64 bytes. */
-  readonly header: Uint8Array;
-  /** Kdb, 32 bytes. */
-  readonly database: Uint8Array;
-  /** Kset, 32 bytes. */
-  readonly set: Uint8Array;
-  /** Kname, 32 bytes. */
-  readonly name: Uint8Array;
-}
 
 export interface VaultDatabaseOptions {
   readonly fs: FileSystem;
@@ -57,8 +49,8 @@ export interface VaultDatabaseOptions {
   readonly engine: ReopenableStore;
   /** Copied. */
   readonly keys: DatabaseKeys;
-  /** Opens or creates the engine of `db-N`, for a change of the root key. */
-  readonly openDatabase: (database: number, options: { readonly create: boolean }) => Promise<Store>;
+  /** For a change of the root key. */
+  readonly openDatabase: OpenDatabase;
   /** As read; the MAC of the chosen one is verified. */
   readonly copies: HeaderCopies;
   /** Milliseconds since 1970. */
@@ -72,19 +64,6 @@ export interface VaultDatabaseOptions {
   readonly acceptsRollback?: boolean | undefined;
   /** Asked before each commit, which its rejection refuses: the vault lock is ours, and nothing is kept for a way back. */
   readonly beforeCommit: () => Promise<void>;
-}
-
-/** What is given for a change of the root key. */
-export interface RootChange {
-  /** Those of the new root key. Copied. */
-  readonly keys: DatabaseKeys;
-  /** All of the new header's slots, made for the new root key. */
-  readonly slots: readonly HeaderSlot[];
-  readonly convert: ConvertRecord;
-  /** Gives up as long as the old root key counts. */
-  readonly signal: AbortSignal;
-  /** Called at the moment when the new root key counts, before any read or change. Does not throw. */
-  readonly adopt: () => void;
 }
 
 /**
@@ -262,18 +241,19 @@ export class VaultDatabase implements RecordReader {
       const database = this.header.database + 1;
       await this.#options.beforeCommit();
       const keys = copyOf(change.keys);
-      const { convert, signal } = change;
+      const { convert, signal, slots } = change;
       const rewrite = {
         convert,
         signal,
+        slots,
+        keys,
+        database,
         from: session,
         vaultId: this.header.vaultId,
-        keys,
-        headerKey: keys.header,
         sequence: session.state.sequence + 1,
         witness: await this.#headers.settle(),
       };
-      const made = await this.#makeDatabase(database, rewrite, change.slots).catch((error: unknown) => {
+      const made = await makeNewDatabase(this.#options, this.#headers, rewrite).catch((error: unknown) => {
         wipe(keys.header, keys.database, keys.set, keys.name);
         throw error;
       });
@@ -288,7 +268,7 @@ export class VaultDatabase implements RecordReader {
       change.adopt();
       this.#owesWitness = true;
       this.#notify(undefined);
-      return this.#dropDatabase(database - 1, old);
+      return dropOldDatabase(this.#options, database - 1, old, () => this.#nameHeader());
     });
   }
 
@@ -418,62 +398,6 @@ export class VaultDatabase implements RecordReader {
       await this.#headers.publish(header);
     } catch (error) {
       this.#warnOfHeader(error);
-    }
-  }
-
-  /** Makes the new database and commits the header that names it. When it rejects, the old header counts. */
-  async #makeDatabase(
-    database: number,
-    rewrite: Rewrite & { readonly headerKey: Uint8Array },
-    slots: readonly HeaderSlot[],
-  ): Promise<{ readonly engine: Store; readonly session: DatabaseSession }> {
-    const { fs, directory, openDatabase, report } = this.#options;
-    const path = databaseDirectory(directory, database);
-    let engine: Store | undefined;
-    let session: DatabaseSession | undefined;
-    try {
-      await fs.removeTree(path);
-      engine = await openDatabase(database, { create: true });
-      const count = await rewriteDatabase(engine, rewrite);
-      // What is read back comes from the files.
-      await engine.close();
-      engine = await openDatabase(database, { create: false });
-      const { sequence, headerKey } = rewrite;
-      const next = await this.#headers.prepare({ sequence, slots, database, headerKey });
-      session = await readBack(engine, rewrite, count, next, report);
-      await fs.syncDirectory(path);
-      await fs.syncDirectory(directory);
-      rewrite.signal.throwIfAborted();
-      await this.#headers.commit(next, headerKey);
-      return { engine, session };
-    } catch (error) {
-      session?.end();
-      await this.#headers.discard();
-      // What is left of it is swept at the next open.
-      await engine?.close().catch(() => undefined);
-      await fs.removeTree(path).catch(() => undefined);
-      if (rewrite.signal.aborted || isCofferError(error)) throw error;
-      throw ioError(error, "write the vault's new database", path);
-    }
-  }
-
-  /** Makes the new header durable, then removes what only the old root key opens. Never rejects. */
-  async #dropDatabase(database: number, engine: Store | undefined): Promise<boolean> {
-    const { fs, directory, report } = this.#options;
-    try {
-      await this.#nameHeader();
-      await engine?.close();
-      await fs.removeTree(databaseDirectory(directory, database));
-      await fs.syncDirectory(directory);
-      return true;
-    } catch (error) {
-      await engine?.close().catch(() => undefined);
-      const why = error instanceof Error ? error.message : String(error);
-      report({
-        type: "warning",
-        message: `The new root key counts, but not all of the old files could be removed (${why}). Close the vault and open it again: what is left goes then.`,
-      });
-      return false;
     }
   }
 
