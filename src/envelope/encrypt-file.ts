@@ -51,9 +51,8 @@ export async function encryptFileWith(
       try {
         const plan = sealPlan(bytes.length, source, segments.plaintextBytes);
         const progress = new Progress(options.onProgress, plan.plaintextBytes);
-        await destination.write(bytes, 0);
-        const end = plan.segments;
-        await workOnBody(ground, { plan, end, source, destination, segments, progress, signal });
+        const work = { plan, end: plan.segments, source, destination, segments, progress, signal };
+        await bothOf(destination.write(bytes, 0), workOnBody(ground, work));
         await assertUnchanged(ground.fs, source);
         signal?.throwIfAborted();
         await destination.publish();
@@ -69,6 +68,12 @@ export async function encryptFileWith(
   } finally {
     await source.handle.close().catch(() => undefined);
   }
+}
+
+/** Waits for both, also when one fails: nothing may be under way when the file is removed. */
+async function bothOf(...work: readonly Promise<void>[]): Promise<void> {
+  await Promise.allSettled(work);
+  await Promise.all(work);
 }
 
 function sealPlan(beginningBytes: number, source: SourceFile, segmentPlaintextBytes: number): BodyPlan {

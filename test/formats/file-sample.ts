@@ -22,7 +22,7 @@ export const fileId: Uint8Array = counting(0xf0, 16);
 export const keyId: Uint8Array = counting(0xc0, 16);
 export const context: Record<string, string> = { app: "Apollo" };
 export const slotSecret: Uint8Array = counting(0x40, 32);
-export const kenc: Uint8Array = blobKey(counting(0, 32), keyId, 1);
+const kenc: Uint8Array = blobKey(counting(0, 32), keyId, 1);
 
 export const headBytes: Uint8Array = encodeFileHead({
   fileId,
