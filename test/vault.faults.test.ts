@@ -1,11 +1,12 @@
 // The child runs the built package: `npm run build` comes first.
-import { type ChildProcess, execFileSync, spawn } from "node:child_process";
+import { type ChildProcess, spawn } from "node:child_process";
 import { once } from "node:events";
 import { mkdirSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test, vi } from "vitest";
 import { randomOf } from "./field/random.mjs";
 import { isSoak, report, sampleOf, SEED, TEST_TIMEOUT_MS, times } from "./field/scale.ts";
+import { onSmallDrive } from "./field/small-drive.ts";
 import { ensureStrace } from "./field/strace.ts";
 import { CaseWorker, type CaseWorkerOptions } from "./field/workers.ts";
 import { scratchDirectories } from "./storage/scratch.ts";
@@ -197,21 +198,6 @@ describe("a call of the database that fails", () => {
     expect(tally.faults).toBeGreaterThan(6);
   });
 });
-
-/** A command that gives its child a small drive of its own at this path; undefined where that cannot be had. */
-function onSmallDrive(path: string): string[] | undefined {
-  const mount = 'mount -t tmpfs -o size=12m,mode=700 tmpfs "$0" && exec "$@"';
-  for (const options of process.getuid?.() === 0 ? [["-m"]] : [["-r", "-m"]]) {
-    const within = ["unshare", ...options, "sh", "-c", mount, path];
-    try {
-      execFileSync(within[0] as string, [...within.slice(1), "true"], { stdio: "ignore" });
-      return within;
-    } catch {
-      // No right to mount.
-    }
-  }
-  return undefined;
-}
 
 test("a full disk costs nothing that was acknowledged, and the handle works again once there is space", async () => {
   const drive = join(await scratch(), "drive");

@@ -233,7 +233,9 @@ describe("a lock that was left behind", () => {
       since: 1,
     };
     await writeFile(join(directory, "vault.lock"), encodeLockRecord(stale), { mode: 0o600 });
-    await (await openVault(directory, { unlock: way() })).close();
+    const again = await openVault(directory, { unlock: way() });
+    expect(await holderOf(directory)).not.toMatchObject({ since: 1 });
+    await again.close();
   });
 
   test("by a process on another computer is not taken over, and the error says what to do", async () => {

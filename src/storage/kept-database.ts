@@ -6,7 +6,7 @@
  * @module
  */
 import { join } from "node:path";
-import { DIRECTORY_MODE, type FileSystem, hasErrno } from "./file-system.ts";
+import { type DirectoryEntry, DIRECTORY_MODE, type FileSystem, hasErrno } from "./file-system.ts";
 import { ioError } from "./io-error.ts";
 import type { DatabaseGround } from "./database-ground.ts";
 
@@ -14,6 +14,8 @@ const KEPT = ".keep";
 const MAKING = ".keep-new";
 const DROPPING = ".keep-old";
 const FAILED = ".failed";
+/** Where LevelDB's own repair puts things. */
+const REPAIR_FOLDER = "lost";
 /** Never opened: closing it would drop LevelDB's lock on it. */
 const LEVEL_LOCK = "LOCK";
 
@@ -86,16 +88,21 @@ export class KeptDatabase implements DatabaseGround {
 
   async #make(): Promise<void> {
     const fs = this.#fs;
-    let names: string[];
+    let entries: readonly DirectoryEntry[];
     try {
-      names = (await fs.readDirectory(this.#database))
-        .filter(({ kind }) => kind === "file")
-        .map(({ name }) => name);
+      entries = await fs.readDirectory(this.#database);
     } catch (error) {
       // No database: opening it says so.
       if (hasErrno(error, "ENOENT", "ENOTDIR")) return;
       throw error;
     }
+    // The engine refuses such a folder untouched; what was put there has to stay, too.
+    if (
+      entries.some(({ kind, name }) => kind !== "file" && (kind !== "directory" || name !== REPAIR_FOLDER))
+    ) {
+      return;
+    }
+    const names = entries.filter(({ kind }) => kind === "file").map(({ name }) => name);
     await fs.mkdir(this.#database + MAKING, DIRECTORY_MODE);
     for (const name of names) {
       // A killed process leaves a batch that can be read and is not durable. LevelDB would write it anew, but these
