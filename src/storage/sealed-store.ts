@@ -7,13 +7,22 @@
 import { copy } from "../bytes.ts";
 import { openRecord, sealRecord } from "../formats/records/sealing.ts";
 import { wipe } from "../secret.ts";
-import type { Store, StoreEntry, StoreOperation, StoreRange, StoreReader, StoreSnapshot } from "./store.ts";
+import {
+  type Store,
+  StoreClosedError,
+  type StoreEntry,
+  type StoreOperation,
+  type StoreRange,
+  type StoreReader,
+  type StoreSnapshot,
+} from "./store.ts";
 
 export class SealedStore implements Store {
   /** The store underneath, for stored bytes as they are. Owned: closed with this one. */
   readonly inner: Store;
   readonly #key: Uint8Array;
   readonly #vaultId: Uint8Array;
+  #isForgotten = false;
 
   /** Copies the key; it is wiped on close. */
   constructor(inner: Store, databaseKey: Uint8Array, vaultId: Uint8Array) {
@@ -24,11 +33,14 @@ export class SealedStore implements Store {
 
   /** Returns what is stored for a plaintext value under a key. Sealing the same twice gives different bytes. */
   seal(key: Uint8Array, value: Uint8Array): Uint8Array<ArrayBuffer> {
+    // A wiped key is a key of zeros, which everybody has.
+    if (this.#isForgotten) throw new StoreClosedError();
     return sealRecord(this.#key, this.#vaultId, key, value);
   }
 
   /** Returns the plaintext of stored bytes. @throws DamagedError unless they were sealed for this key and vault. */
   open(key: Uint8Array, stored: Uint8Array): Uint8Array<ArrayBuffer> {
+    if (this.#isForgotten) throw new StoreClosedError();
     return openRecord(this.#key, this.#vaultId, key, stored);
   }
 
@@ -65,6 +77,7 @@ export class SealedStore implements Store {
 
   /** Wipes the key and leaves the store underneath open. */
   forget(): void {
+    this.#isForgotten = true;
     wipe(this.#key);
   }
 
@@ -78,7 +91,20 @@ export class SealedStore implements Store {
     return stored === undefined ? undefined : this.open(key, stored);
   }
 
-  async *#entriesOf(reader: StoreReader, range?: StoreRange): AsyncGenerator<StoreEntry> {
-    for await (const [key, stored] of reader.entries(range)) yield [key, this.open(key, stored)];
+  /** An iteration begins where the inner one does: at once, not with its first entry. */
+  #entriesOf(reader: StoreReader, range?: StoreRange): AsyncIterable<StoreEntry> {
+    const entries = reader.entries(range);
+    return { [Symbol.asyncIterator]: () => this.#opened(entries[Symbol.asyncIterator]()) };
+  }
+
+  async *#opened(entries: AsyncIterator<StoreEntry>): AsyncGenerator<StoreEntry> {
+    try {
+      for (let next = await entries.next(); next.done !== true; next = await entries.next()) {
+        const [key, stored] = next.value;
+        yield [key, this.open(key, stored)];
+      }
+    } finally {
+      await entries.return?.();
+    }
   }
 }
