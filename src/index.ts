@@ -9,6 +9,7 @@ export {
   type ErrorDetails,
   isCofferError,
 } from "./errors.ts";
+export type { VaultBackup } from "./backup-vault.ts";
 export { diagnoseVault, type DiagnoseVaultOptions } from "./diagnose-vault.ts";
 export type {
   DiagnosisProgress,
@@ -24,6 +25,7 @@ export { combined } from "./keystore/slots/combined.ts";
 export { type Keychain, keychain } from "./keystore/slots/keychain.ts";
 export { passphrase } from "./keystore/slots/passphrase.ts";
 export { recovery } from "./keystore/slots/recovery.ts";
+export type { RestoredVault } from "./restore-vault.ts";
 export type { RotatedRootKey, RotateRootKeyOptions } from "./rotate-root-key.ts";
 export type { AutoLockOptions } from "./auto-lock.ts";
 export type { Unlocker } from "./keystore/slots/way-in.ts";
@@ -105,13 +107,20 @@ export type { UpdateKeyDescriptionRequest } from "./kms/update-key-description.t
 export type { KeyState } from "./keystore/key-state.ts";
 export type { LockHolder, SlotDescription, VaultDescription } from "./describe-vault.ts";
 export type { LockReason, VaultEventName, VaultEvents, VaultListener, VaultNotice } from "./vault-events.ts";
-export type { CreateVaultOptions, OpenVaultOptions, UnlockVaultOptions } from "./vault-options.ts";
+export type {
+  BackupOptions,
+  CreateVaultOptions,
+  OpenVaultOptions,
+  RestoreVaultOptions,
+  UnlockVaultOptions,
+} from "./vault-options.ts";
 export {
   type CreatedVault,
   type CreatedVaultWithoutRecovery,
   createVault,
   describeVault,
   openVault,
+  restoreVault,
   Vault,
 } from "./vault.ts";
 export type { VaultState } from "./vault-locking.ts";

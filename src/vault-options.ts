@@ -19,6 +19,7 @@ import {
 import type { AutoLockOptions } from "./auto-lock.ts";
 import { InvalidArgumentError, LimitExceededError } from "./errors.ts";
 import { isWellFormed, utf8 } from "./bytes.ts";
+import type { ProgressListener } from "./envelope/progress.ts";
 import { WayIn, type Unlocker } from "./keystore/slots/way-in.ts";
 import { MAX_LABEL_BYTES } from "./limits.ts";
 import type { VaultNotice } from "./vault-events.ts";
@@ -69,6 +70,27 @@ export interface UnlockVaultOptions {
   readonly signal?: AbortSignal;
 }
 
+/** Options of `vault.backup`. */
+export interface BackupOptions {
+  /** Replaces an existing file, which stays as it is when anything fails. @defaultValue false */
+  readonly overwrite?: boolean;
+  /** Told bytes of records, never backwards, at most every 50 ms. What it throws ends the work. */
+  readonly onProgress?: ProgressListener;
+  readonly signal?: AbortSignal;
+}
+
+/** Options of {@link restoreVault}. */
+export interface RestoreVaultOptions {
+  /** A way into the vault of the time when the backup was made; serves once, and is wiped. */
+  readonly unlock: Unlocker;
+  /** Checks the whole backup and makes nothing; the directory is not looked at. @defaultValue false */
+  readonly verifyOnly?: boolean;
+  readonly onWarning?: (notice: VaultNotice) => void;
+  /** Told bytes of the file that were read; a restore reads it twice. What it throws ends the work. */
+  readonly onProgress?: ProgressListener;
+  readonly signal?: AbortSignal;
+}
+
 const unlocker = custom<Unlocker>(
   (value) => value instanceof WayIn,
   "expected passphrase(…), recovery(…), combined(…) or keychain(…)",
@@ -100,6 +122,19 @@ const CREATE_SCHEMA = strictObject({
   label: optional(string("expected a string")),
 });
 const UNLOCK_SCHEMA = strictObject({ signal });
+const onProgress = optional(function_("expected a function"));
+const BACKUP_SCHEMA = strictObject({
+  overwrite: optional(boolean("expected a boolean")),
+  onProgress,
+  signal,
+});
+const RESTORE_SCHEMA = strictObject({
+  unlock: unlocker,
+  verifyOnly: optional(boolean("expected a boolean")),
+  onWarning: optional(function_("expected a function")),
+  onProgress,
+  signal,
+});
 
 /** @throws TypeError naming the option. */
 export function assertOpenOptions(options: OpenVaultOptions): void {
@@ -140,11 +175,25 @@ export function assertUnlockOptions(options: UnlockVaultOptions): void {
   assertOptions(UNLOCK_SCHEMA, options);
 }
 
+/** @throws TypeError naming the option. */
+export function assertBackupOptions(options: BackupOptions): void {
+  assertOptions(BACKUP_SCHEMA, options);
+}
+
+/** @throws TypeError naming the option. */
+export function assertRestoreOptions(options: RestoreVaultOptions): void {
+  assertOptions(RESTORE_SCHEMA, options);
+}
+
 /** @throws TypeError unless it is a string with at least one character and no zero byte. */
 export function assertDirectory(directory: string): void {
-  if (typeof directory !== "string")
-    throw new TypeError(`directory: expected a string, got ${typeof directory}`);
-  if (directory === "" || directory.includes("\0")) throw new TypeError("directory: expected a path");
+  assertPath("directory", directory);
+}
+
+/** @throws TypeError unless it is a string with at least one character and no zero byte. */
+export function assertPath(name: string, path: string): void {
+  if (typeof path !== "string") throw new TypeError(`${name}: expected a string, got ${typeof path}`);
+  if (path === "" || path.includes("\0")) throw new TypeError(`${name}: expected a path`);
 }
 
 function assertOptions(schema: GenericSchema, options: unknown): void {

@@ -3,6 +3,7 @@
  * @module
  */
 import type { AutoLockOptions } from "./auto-lock.ts";
+import { backupVault, type VaultBackup } from "./backup-vault.ts";
 import { copy, hex } from "./bytes.ts";
 import { selfTest } from "./crypto/self-test.ts";
 import { describeVaultIn, type VaultDescription } from "./describe-vault.ts";
@@ -12,6 +13,7 @@ import { makeVault } from "./keystore/new-vault.ts";
 import { type Unlocker, wayInOf } from "./keystore/slots/way-in.ts";
 import type { UnlockedVault } from "./keystore/unlocked-vault.ts";
 import { Kms } from "./kms/kms.ts";
+import { type RestoredVault, restoreVaultIn } from "./restore-vault.ts";
 import { rotateRootKey, type RotatedRootKey, type RotateRootKeyOptions } from "./rotate-root-key.ts";
 import { redact, wipe } from "./secret.ts";
 import { nodeFileSystem } from "./storage/file-system.ts";
@@ -25,8 +27,10 @@ import {
   assertDirectory,
   assertOpenOptions,
   assertUnlockOptions,
+  type BackupOptions,
   type CreateVaultOptions,
   type OpenVaultOptions,
+  type RestoreVaultOptions,
   type UnlockVaultOptions,
 } from "./vault-options.ts";
 import { VaultSlots } from "./vault-slots.ts";
@@ -129,6 +133,18 @@ export class Vault extends VaultFiles {
    */
   rotateRootKey(options: RotateRootKeyOptions): Promise<RotatedRootKey> {
     return rotateRootKey(this.#locking, this.#opening, options);
+  }
+
+  /**
+   * Writes all keys, aliases and ways in, as they are at this moment, into one file, while the vault is in use.
+   * Every record is checked first. The file opens with the ways in of this moment, for ever; nothing in it is in
+   * clear. It appears under its name whole, or not at all. {@link restoreVault} reads it.
+   * @param destination path of the file, outside the vault.
+   * @throws AlreadyExistsError without `overwrite`. @throws InvalidArgumentError reason `inside-vault`.
+   * @throws DamagedError for a vault that is not sound; then no file is made. @throws LockedError, IoError.
+   */
+  backup(destination: string, options: BackupOptions = {}): Promise<VaultBackup> {
+    return backupVault(this.#locking, this.#opening, destination, options);
   }
 
   /**
@@ -265,6 +281,25 @@ export async function openVaultIn(
   } finally {
     wayIn.wipe();
   }
+}
+
+/**
+ * Makes a vault of a backup, in an absent or empty directory. The whole backup is checked before anything is written
+ * into the new vault, which is there whole when the promise resolves, or not at all. What came after the backup is
+ * not in it: an anchor from later refuses it, until `acceptRollback` of `openVault`.
+ * @param file path of the backup.
+ * @throws WrongSecretError. @throws DamagedError for a backup that is not as it was made.
+ * @throws UnsupportedFormatError for what is no backup. @throws VaultExistsError; InvalidArgumentError reason
+ *   `not-empty`. @throws KdfLimitError, OutOfMemoryError, SourceChangedError, IoError.
+ * @example
+ * await restoreVault("./monday.coa", "./my.vault", { unlock: passphrase(typed) });
+ */
+export async function restoreVault(
+  file: string,
+  directory: string,
+  options: RestoreVaultOptions,
+): Promise<RestoredVault> {
+  return restoreVaultIn(NODE_ENVIRONMENT, file, directory, options);
 }
 
 async function openDirectory(

@@ -59,6 +59,19 @@ export function anchorKey(root: Uint8Array, vaultId: Uint8Array): Uint8Array {
   return fromRoot("coffer/anchor/v1", root, vaultId);
 }
 
+/** Kbackup: the FLOE key of one backup file [F-163]. */
+export function backupKey(root: Uint8Array, vaultId: Uint8Array, backupId: Uint8Array): Uint8Array {
+  assertBytes("root", root, KEY_BYTES);
+  assertBytes("vaultId", vaultId, ID_BYTES);
+  assertBytes("backupId", backupId, ID_BYTES);
+  return expand("sha512", root, concat(label("coffer/backup/v1"), vaultId, backupId), KEY_BYTES);
+}
+
+/** Associated data of a backup's body: all that comes before it [F-163]. */
+export function backupBodyAad(head: Uint8Array): Uint8Array {
+  return concat(label("coffer/backup-body/v1"), digest("sha256", head));
+}
+
 /** Kenc: SEAL of the blobs of one key version. */
 export function blobKey(material: Uint8Array, keyId: Uint8Array, version: number): Uint8Array {
   assertBytes("material", material, KEY_BYTES);

@@ -2,6 +2,7 @@
  * A vault while it is unlocked: its keys, its database and its keystore, begun and ended together.
  * @module
  */
+import { copy } from "../bytes.ts";
 import { DamagedError } from "../errors.ts";
 import {
   ANCHOR_AUDIT_HEAD_BYTES,
@@ -15,6 +16,7 @@ import { VaultDatabase, type VaultDatabaseOptions } from "../storage/vault-datab
 import { resealMaterial } from "./key-material.ts";
 import { Keystore } from "./keystore.ts";
 import { VaultKeys } from "./vault-keys.ts";
+import { VaultSnapshot } from "./vault-snapshot.ts";
 
 /** What the vault lends for the time that it is unlocked. */
 export interface UnlockOptions extends Omit<VaultDatabaseOptions, "keys" | "anchor"> {
@@ -89,6 +91,15 @@ export class UnlockedVault {
     const { next: auditNext, head } = state.audit;
     const auditHead = head.subarray(0, ANCHOR_AUDIT_HEAD_BYTES);
     return encodeAnchor({ vaultId, generation, sequence, auditNext, auditHead }, this.#keys.anchor);
+  }
+
+  /** Takes a state of the vault that stays as it is while the vault is used, locked and closed. @throws LockedError. */
+  async snapshot(): Promise<VaultSnapshot> {
+    const { captured, snapshot } = await this.database.snapshot((header) => {
+      this.#ended.signal.throwIfAborted();
+      return { header, keys: new VaultKeys(copy(this.#keys.root), header.vaultId) };
+    });
+    return new VaultSnapshot(captured.header, captured.keys, snapshot, this.ended);
   }
 
   /** Wipes the keys at once; changes that wait are refused with `reason`, one that is being written is finished. */

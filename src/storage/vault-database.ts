@@ -36,6 +36,7 @@ import {
   type RootChange,
 } from "./root-change.ts";
 import { operationsOf, sealChanges, type SealedChange } from "./sealed-change.ts";
+import type { StoreSnapshot } from "./store.ts";
 import { ChangeSet, type RecordReader, type Transaction } from "./transaction.ts";
 import { databaseDirectory } from "./vault-directory.ts";
 
@@ -287,6 +288,24 @@ export class VaultDatabase implements RecordReader {
         await this.#headers.publish(await this.#headers.prepare({ sequence: state.sequence }));
       }
       return { header: this.header, state };
+    });
+  }
+
+  /**
+   * Takes header and database of one moment between two commits, and whatever `capture` reads then.
+   * The snapshot is the caller's to dispose of.
+   */
+  snapshot<T>(
+    capture: (header: ParsedHeader) => T,
+  ): Promise<{ readonly snapshot: StoreSnapshot; readonly captured: T }> {
+    return this.#queue.alone(async () => {
+      const session = this.#session ?? (await this.#load(true));
+      if (session.repairs.length > 0) {
+        await this.#options.beforeCommit();
+        await this.#nameHeader();
+      }
+      const captured = capture(this.header);
+      return { captured, snapshot: this.#reader.store.inner.snapshot() };
     });
   }
 

@@ -1,0 +1,75 @@
+/**
+ * A vault at one moment between two commits, with keys of its own: what a backup is made from.
+ * @module
+ */
+import { DamagedError, IoError } from "../errors.ts";
+import type { BackupRecord } from "../formats/backup.ts";
+import type { ParsedHeader } from "../formats/header.ts";
+import { redact } from "../secret.ts";
+import { StoreClosedError, type StoreSnapshot } from "../storage/store.ts";
+import { backupFrames, type CheckedRecords, checkRecords, recordsToBackUp } from "./backup-records.ts";
+import { sealBackup } from "./backup-file.ts";
+import type { VaultKeys } from "./vault-keys.ts";
+
+export class VaultSnapshot {
+  readonly header: ParsedHeader;
+  readonly #keys: VaultKeys;
+  readonly #records: StoreSnapshot;
+  readonly #ended: AbortSignal;
+  readonly #wipe = (): void => this.#keys.wipe();
+
+  /** Takes keys and records over. The keys are wiped at the end, or at once when `ended` aborts. */
+  constructor(header: ParsedHeader, keys: VaultKeys, records: StoreSnapshot, ended: AbortSignal) {
+    this.header = header;
+    this.#keys = keys;
+    this.#records = records;
+    this.#ended = ended;
+    if (ended.aborted) this.#wipe();
+    else ended.addEventListener("abort", this.#wipe, { once: true });
+  }
+
+  /** Proves that what is to be backed up can be restored. @throws DamagedError, IoError, the signal's reason. */
+  check(signal: AbortSignal): Promise<CheckedRecords> {
+    return checkRecords(this.#entries(signal), this.#keys, this.header, notSound, signal);
+  }
+
+  /** The bytes of the backup file, in order. @throws IoError, the signal's reason. */
+  async *backup(backupId: Uint8Array, createdAtMs: number, signal: AbortSignal): AsyncGenerator<Uint8Array> {
+    signal.throwIfAborted();
+    const frames = backupFrames(this.#entries(signal));
+    yield* sealBackup({ backupId, createdAtMs }, this.header, this.#keys, frames);
+  }
+
+  /** Idempotent. */
+  async end(): Promise<void> {
+    this.#ended.removeEventListener("abort", this.#wipe);
+    this.#wipe();
+    await this.#records.dispose();
+  }
+
+  static {
+    redact(this, "[VaultSnapshot]");
+  }
+
+  async *#entries(signal: AbortSignal): AsyncGenerator<readonly BackupRecord[]> {
+    try {
+      for await (const entries of recordsToBackUp(this.#records)) {
+        signal.throwIfAborted();
+        yield entries;
+      }
+    } catch (error) {
+      if (!(error instanceof StoreClosedError)) throw error;
+      signal.throwIfAborted();
+      throw new IoError("The database was opened anew while the backup was made. Make the backup again.", {
+        cause: error,
+      });
+    }
+  }
+}
+
+function notSound(): DamagedError {
+  return new DamagedError(
+    "The vault holds damaged records, so no backup was made: it would replace a better one. Run coffer doctor --repair.",
+    { details: { part: "database" } },
+  );
+}

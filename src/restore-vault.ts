@@ -1,0 +1,179 @@
+/**
+ * A vault out of a backup: checked as a whole first, then made beside its place and renamed.
+ * Source: docs/format.md#backup [F-167].
+ * @module
+ */
+import { hex } from "./bytes.ts";
+import { selfTest } from "./crypto/self-test.ts";
+import { Progress } from "./envelope/progress.ts";
+import { assertUnchanged, openSource, readExactly, type SourceFile } from "./envelope/source-file.ts";
+import { damagedBackup } from "./formats/backup.ts";
+import { encodeHeader, parseHeader } from "./formats/header.ts";
+import { TABLES } from "./formats/records/tables.ts";
+import { assertOwnBackup, type BackupHead, openBackup, readBackupHead } from "./keystore/backup-file.ts";
+import {
+  type CheckedRecords,
+  checkRecords,
+  proveDatabase,
+  type RecordSource,
+  writeRecords,
+} from "./keystore/backup-records.ts";
+import { openRoot, wayInOf } from "./keystore/slots/way-in.ts";
+import { VaultKeys } from "./keystore/vault-keys.ts";
+import type { FileSystem } from "./storage/file-system.ts";
+import { prepareHeader, publishHeader } from "./storage/header-copies.ts";
+import { createVaultDirectory, databaseDirectory } from "./storage/vault-directory.ts";
+import type { VaultEnvironment } from "./vault-opening.ts";
+import {
+  assertDirectory,
+  assertPath,
+  assertRestoreOptions,
+  type RestoreVaultOptions,
+} from "./vault-options.ts";
+
+/** What a backup holds, all of it checked. */
+export interface RestoredVault {
+  /** 32 hexadecimal digits. */
+  readonly id: string;
+  /** When the backup was made. */
+  readonly createdAt: Date;
+  readonly recordCount: number;
+  readonly keyCount: number;
+}
+
+/** A backup whose root key is there: it can be read as often as needed. */
+interface OpenBackup {
+  readonly source: SourceFile;
+  readonly head: BackupHead;
+  readonly keys: VaultKeys;
+  readonly progress: Progress;
+  readonly signal: AbortSignal;
+}
+
+/** See `restoreVault` of vault.ts. Not exported by the package. */
+export async function restoreVaultIn(
+  environment: VaultEnvironment,
+  file: string,
+  directory: string,
+  options: RestoreVaultOptions,
+): Promise<RestoredVault> {
+  assertPath("file", file);
+  assertDirectory(directory);
+  assertRestoreOptions(options);
+  selfTest();
+  const { verifyOnly = false } = options;
+  const wayIn = wayInOf(options.unlock, "options.unlock");
+  try {
+    const source = await openSource(environment.fs, file);
+    try {
+      let checked: CheckedRecords | undefined;
+      let head: BackupHead | undefined;
+      const work = async (sibling?: string): Promise<void> => {
+        const backup = await unlock(source, options);
+        try {
+          head = backup.head;
+          checked = await check(environment.fs, backup);
+          if (sibling !== undefined) await fill(environment, sibling, backup, checked);
+          await backup.progress.finish();
+        } finally {
+          backup.keys.wipe();
+        }
+      };
+      if (verifyOnly) await work();
+      else await createVaultDirectory(environment.fs, directory, work);
+      if (head === undefined || checked === undefined) throw damagedBackup("end");
+      return {
+        id: hex(head.header.vaultId),
+        createdAt: new Date(head.createdAtMs),
+        recordCount: checked.records,
+        keyCount: checked.state.sets.get(TABLES.keys)?.count ?? 0,
+      };
+    } finally {
+      await source.handle.close();
+    }
+  } finally {
+    wayIn.wipe();
+  }
+}
+
+async function unlock(
+  source: SourceFile,
+  {
+    unlock: unlocker,
+    verifyOnly,
+    onProgress,
+    onWarning,
+    signal = new AbortController().signal,
+  }: RestoreVaultOptions,
+): Promise<OpenBackup> {
+  signal.throwIfAborted();
+  const { size } = source.stats;
+  const head = await readBackupHead((length, position) => readExactly(source, length, position), size);
+  const { vaultId } = head.header;
+  const warn = (message: string): void => queueMicrotask(() => onWarning?.({ type: "warning", message }));
+  const { root } = await openRoot(head.header, wayInOf(unlocker, "options.unlock"), {
+    vaultId,
+    warn,
+    signal,
+  });
+  const keys = new VaultKeys(root, vaultId);
+  try {
+    assertOwnBackup(head, keys);
+  } catch (error) {
+    keys.wipe();
+    throw error;
+  }
+  const passes = verifyOnly === true ? 1 : 2;
+  return { source, head, keys, progress: new Progress(onProgress, passes * size), signal };
+}
+
+async function check(fs: FileSystem, backup: OpenBackup): Promise<CheckedRecords> {
+  const { head, keys, source, signal } = backup;
+  const checked = await checkRecords(
+    recordsOf(backup),
+    keys,
+    head.header,
+    () => damagedBackup("records"),
+    signal,
+  );
+  await assertUnchanged(fs, source);
+  return checked;
+}
+
+async function fill(
+  { fs, openEngine }: VaultEnvironment,
+  sibling: string,
+  backup: OpenBackup,
+  { state }: CheckedRecords,
+): Promise<void> {
+  const { head, keys, signal } = backup;
+  const { vaultId, generation, database, slots } = head.header;
+  const fields = { vaultId, generation: generation + 1, sequence: state.sequence, database, slots };
+  const header = parseHeader(encodeHeader(fields, keys.header));
+  const path = databaseDirectory(sibling, database);
+  const engine = await openEngine(path, { create: true });
+  try {
+    await writeRecords(engine, recordsOf(backup), signal);
+  } finally {
+    await engine.close();
+  }
+  const written = await openEngine(path, { create: false });
+  try {
+    // Read from the files: what was checked is what is there.
+    await proveDatabase(written, keys, header);
+  } finally {
+    await written.close();
+  }
+  await fs.syncDirectory(path);
+  await prepareHeader(fs, sibling, header.bytes);
+  await publishHeader(fs, sibling);
+  signal.throwIfAborted();
+}
+
+function recordsOf({ head, keys, source, progress, signal }: OpenBackup): RecordSource {
+  const read = (lengthBytes: number, position: number): Promise<Uint8Array> => {
+    signal.throwIfAborted();
+    return readExactly(source, lengthBytes, position);
+  };
+  return openBackup(head, keys, read, source.stats.size, (bytes) => progress.add(bytes));
+}
