@@ -61,7 +61,7 @@ export interface CreateVaultOptions extends Omit<OpenVaultOptions, "salvage" | "
   readonly unlock: Unlocker;
   /** False makes no recovery code: then a forgotten passphrase loses everything. @defaultValue true */
   readonly recoveryCode?: boolean;
-  /** A name for the passphrase's slot, at most 255 bytes of UTF-8. @defaultValue "passphrase" */
+  /** A name for the first slot, at most 255 bytes of UTF-8. @defaultValue its kind */
   readonly label?: string;
 }
 

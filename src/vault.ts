@@ -229,7 +229,7 @@ export async function createVaultIn(
     ...environment,
     directory,
     wayIn: wayInOf(options.unlock, "options.unlock"),
-    label: options.label ?? "passphrase",
+    label: options.label ?? options.unlock.kind,
     withRecovery: options.recoveryCode ?? true,
     nowMs: clock(),
     warn: (message) => notify({ type: "warning", message }),

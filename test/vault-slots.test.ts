@@ -471,3 +471,49 @@ describe("a wrong secret", () => {
     expect(damaged).toEqual(wrong);
   });
 });
+
+describe("what people type", () => {
+  test("a recovery code with a typing error, or of another vault, is told apart without a KDF: A-39", async () => {
+    const { vault, directory, recoveryCode } = await makeVault();
+    const { vault: other, recoveryCode: foreign } = await makeVault();
+    await vault.close();
+    await other.close();
+    const typed = [
+      recoveryCode.replace(/[0-9A-Z]/u, (first) => (first === "0" ? "2" : "0")),
+      recoveryCode.slice(0, -1),
+      `${recoveryCode}0`,
+      recoveryCode.replace("-", "_"),
+      "",
+    ];
+    for (const code of typed) {
+      expect(() => recovery(code)).toThrow(
+        expect.objectContaining({ code: "COFFER_INVALID_ARGUMENT", reason: "typo" }),
+      );
+    }
+    await expect(openVault(directory, { unlock: recovery(foreign) })).rejects.toMatchObject({
+      code: "COFFER_INVALID_ARGUMENT",
+      reason: "other-vault",
+    });
+    const alike = recoveryCode.toLowerCase().replaceAll("0", "o").replaceAll("1", "l").replaceAll("-", " ");
+    expect(await opens(directory, recovery(alike))).toBe(true);
+  });
+
+  test("a passphrase opens however its letters are composed, and only with them: A-40", async () => {
+    const { vault, directory } = await makeVault(cheapPassphrase("Zoe\u0308 caf\u00e9\u00a0au lait"));
+    await vault.close();
+    for (const same of ["Zo\u00eb cafe\u0301 au lait", "Zo\u00eb caf\u00e9\u2003au lait"]) {
+      expect(await opens(directory, cheapPassphrase(same))).toBe(true);
+    }
+    for (const other of ["Zo\u00eb caf\u00e9 au lait ", "zo\u00eb caf\u00e9 au lait", "Zoe cafe au lait"]) {
+      expect(await opens(directory, cheapPassphrase(other))).toBe(false);
+    }
+    for (const refused of ["", "\ud83d", "one\ntwo", "nul\u0000"]) {
+      expect(() => cheapPassphrase(refused)).toThrow(
+        expect.objectContaining({ code: "COFFER_INVALID_ARGUMENT" }),
+      );
+    }
+    expect(() => cheapPassphrase("x".repeat(1_000_000))).toThrow(
+      expect.objectContaining({ code: "COFFER_LIMIT_EXCEEDED" }),
+    );
+  });
+});

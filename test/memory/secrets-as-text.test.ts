@@ -1,0 +1,30 @@
+import { expect, test } from "vitest";
+import { filesBelow, textOf } from "../source-files.ts";
+
+/** Where secrets live. A string cannot be wiped, so none is made there. */
+const PLACES: RegExp = new RegExp(
+  [
+    "^src/(?:secret|rotate-root-key|vault-slots|vault-locking|vault)\\.ts$",
+    "^src/crypto/",
+    "^src/keystore/(?:slots/|vault-keys|key-material|key-cache|unlocked-vault|new-vault)",
+    "^src/formats/(?:key-schedule|passphrase-text)",
+  ].join("|"),
+  "u",
+);
+/** What makes text of bytes. */
+const TEXT = /\bhex\(|\bfromUtf8\(|\.toString\(|\bString\(|TextDecoder|\bbtoa\(|"(?:base64|latin1)"/u;
+/** Ids and errors are no secrets. */
+const HARMLESS = /\bhex\((?:\w+\.)*(?:header\.)?(?:vaultId|keyId|id)\)|\bString\(error\)/gu;
+
+test("no secret is made a string: the code that has them makes text of ids and errors alone: A-25", () => {
+  const files = filesBelow("src").filter((path) => PLACES.test(path));
+  expect(files.length).toBeGreaterThan(20);
+  const found = files.flatMap((path) =>
+    textOf(path)
+      .split("\n")
+      .filter((line) => !/^\s*(?:\*|\/\/|\/\*\*)/u.test(line))
+      .filter((line) => TEXT.test(line.replaceAll(HARMLESS, "")))
+      .map((line) => `${path}: ${line.trim()}`),
+  );
+  expect(found).toEqual([]);
+});
