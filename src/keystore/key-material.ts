@@ -28,6 +28,7 @@ export function sealMaterial(
   version: number,
   material: Uint8Array,
 ): Uint8Array {
+  keys.assertUsable();
   return seal(keys.material, contextOf(keys, owner, version), material);
 }
 

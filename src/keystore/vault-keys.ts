@@ -32,6 +32,7 @@ export class VaultKeys {
   readonly material: Uint8Array;
   /** Kanchor. */
   readonly anchor: Uint8Array;
+  #isWiped = false;
 
   /** Takes `root` over: it is wiped with this object. */
   constructor(root: Uint8Array, vaultId: Uint8Array) {
@@ -57,7 +58,13 @@ export class VaultKeys {
     this.anchor.set(fresh.anchor);
   }
 
+  /** @throws Error once wiped: sealing under keys of zeros would be worse than any failure. */
+  assertUsable(): void {
+    if (this.#isWiped) throw new Error("vault keys: used after they were wiped");
+  }
+
   wipe(): void {
+    this.#isWiped = true;
     wipe(this.root, this.header, this.database, this.name, this.set, this.material, this.anchor);
   }
 
