@@ -5,7 +5,7 @@
 import { distance } from "fastest-levenshtein";
 
 /** Aliases looked at: a suggestion is a courtesy, and must not read a whole large vault. */
-const MAX_CANDIDATES = 2000;
+export const MAX_CANDIDATES = 2000;
 const MAX_SUGGESTIONS = 3;
 
 /** Returns up to three names that are at most a third of the name's length away, the nearest first. */

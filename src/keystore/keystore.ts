@@ -11,7 +11,7 @@ import { type AliasRecord, type KeyRecord, TABLES, type VersionRecord } from "..
 import { redact, wipe } from "../secret.ts";
 import type { RecordReader, Transaction } from "../storage/transaction.ts";
 import type { VaultDatabase } from "../storage/vault-database.ts";
-import { nearestAliases } from "./alias-suggestion.ts";
+import { MAX_CANDIDATES, nearestAliases } from "./alias-suggestion.ts";
 import { DueChanges } from "./due-changes.ts";
 import { BlobKeyCache } from "./key-cache.ts";
 import { type MaterialOwner, openMaterial } from "./key-material.ts";
@@ -192,7 +192,8 @@ export class Keystore {
   }
 
   *#aliasNames(records: RecordReader): Generator<string> {
-    for (const key of records.keys({ prefix: Uint8Array.of(TABLES.aliases) })) {
+    const prefix = Uint8Array.of(TABLES.aliases);
+    for (const key of records.keys({ prefix, limit: MAX_CANDIDATES })) {
       const record = records.get(TABLES.aliases, key);
       if (record !== undefined) yield record.name;
     }

@@ -37,6 +37,7 @@ export class ChangeSet {
   readonly #base: RecordReader;
   readonly #nowMs: number;
   readonly #changes = new Map<string, Change>();
+  #lengthBytes = 0;
 
   constructor(base: RecordReader, nowMs: number) {
     this.#base = base;
@@ -53,16 +54,23 @@ export class ChangeSet {
 
   /** Sum of the records' lengths: about what the batch will have. */
   get lengthBytes(): number {
-    return this.changes.reduce((sum, { key, cbor }) => sum + key.length + (cbor?.length ?? 0), 0);
+    return this.#lengthBytes;
   }
 
   /** Runs one plan; when it throws, its changes are dropped and the others stay. */
   plan<T>(run: (transaction: Transaction) => T): T {
     const layer = new Layer(this.#base, this.#changes, this.#nowMs);
     const answer = run(layer);
-    for (const [name, change] of layer.own) this.#changes.set(name, change);
+    for (const [name, change] of layer.own) {
+      this.#lengthBytes += lengthOf(change) - lengthOf(this.#changes.get(name));
+      this.#changes.set(name, change);
+    }
     return answer;
   }
+}
+
+function lengthOf(change: Change | undefined): number {
+  return change === undefined ? 0 : change.key.length + (change.cbor?.length ?? 0);
 }
 
 class Layer implements Transaction {
@@ -91,19 +99,20 @@ class Layer implements Transaction {
     this.own.set(hex(key), { key, record: undefined, cbor: undefined });
   }
 
-  keys(range: IndexRange): Uint8Array[] {
-    const prefix = hex(range.prefix);
-    const found = new Map(this.#base.keys({ prefix: range.prefix }).map((key) => [hex(key), key]));
+  keys({ prefix, after, limit }: IndexRange): Uint8Array[] {
+    const changed = new Map<string, Change>();
+    const begin = hex(prefix);
     for (const [name, change] of [...this.#group, ...this.own]) {
-      if (!name.startsWith(prefix)) continue;
-      if (change.record === undefined) found.delete(name);
-      else found.set(name, change.key);
+      if (!name.startsWith(begin) || (after !== undefined && compare(change.key, after) <= 0)) continue;
+      changed.set(name, change);
     }
-    const { after } = range;
-    return [...found.values()]
-      .filter((key) => after === undefined || compare(key, after) > 0)
-      .sort(compare)
-      .slice(0, range.limit);
+    // Each change takes away one of the durable keys at most.
+    const wanted = limit === undefined ? undefined : limit + changed.size;
+    const found = this.#base.keys({ prefix, after, limit: wanted });
+    if (changed.size === 0) return found;
+    const kept = found.filter((key) => !changed.has(hex(key)));
+    for (const { key, record } of changed.values()) if (record !== undefined) kept.push(key);
+    return kept.sort(compare).slice(0, limit);
   }
 
   #change(name: string): Change | undefined {

@@ -25,6 +25,14 @@ interface Use {
   readonly atMs: number;
 }
 
+interface Uses {
+  noted: Record<number, Use>;
+  writtenAtMs: number | undefined;
+  stored: Record<number, Use>;
+  /** A write has begun that no call waits for, and what it takes is not decided yet. */
+  isBegun: boolean;
+}
+
 /** One state that a vault may be in. Keys go by the number of the call that made them; 0 is `alias/default`'s. */
 export interface World {
   isLocked: boolean;
@@ -32,7 +40,7 @@ export interface World {
   deletedAtMs: Record<number, number>;
   aliases: Record<string, { key: number; createdMs: number; updatedMs: number }>;
   /** Last uses: in memory, and as they are on the disk. */
-  uses: { noted: Record<number, Use>; writtenAtMs: number | undefined; stored: Record<number, Use> };
+  uses: Uses;
   /** Time of the last change; what was noted of a clock too far ahead, now and by an earlier session. */
   timeMs: number;
   leapMs: number | undefined;
@@ -87,7 +95,7 @@ export function newWorld(nowMs: number): World {
     keys: { 0: { ...newKey("default key of this vault", nowMs), isProtected: true } },
     deletedAtMs: {},
     aliases: { "alias/default": { key: 0, createdMs: nowMs, updatedMs: nowMs } },
-    uses: { noted: {}, writtenAtMs: undefined, stored: {} },
+    uses: { noted: {}, writtenAtMs: undefined, stored: {}, isBegun: false },
     timeMs: nowMs,
     leapMs: undefined,
     earlierLeapMs: undefined,
@@ -171,7 +179,7 @@ function deleteKey(world: World, number: number, nowMs: number): void {
 /** Locks; uses that were not written are lost. */
 export function lock(world: World): void {
   world.isLocked = true;
-  world.uses = { noted: {}, writtenAtMs: undefined, stored: world.uses.stored };
+  world.uses = { noted: {}, writtenAtMs: undefined, stored: world.uses.stored, isBegun: false };
 }
 
 /** Closes: uses are written first. */
@@ -190,8 +198,9 @@ export function unlock(world: World, clockMs: number): void {
 }
 
 /** Written at most hourly for each key; one that is not stays in memory. */
-function flushUses(world: World, clockMs: number): void {
+export function flushUses(world: World, clockMs: number): void {
   const { noted, stored } = world.uses;
+  world.uses.isBegun = false;
   if (Object.keys(noted).length === 0) return;
   world.uses.writtenAtMs = believed(world, clockMs).nowMs;
   let hasWritten = false;
@@ -222,8 +231,6 @@ export interface Circumstances {
   readonly clockMs: number;
   /** The number that a key gets which this call makes. */
   readonly newKey: number;
-  /** False where a lock may come before uses are on the disk. */
-  readonly isFlushed: boolean;
 }
 
 /** Performs one call at once, on what is due having happened. Changes the world only when it succeeds. */
@@ -335,8 +342,7 @@ class Performance {
     const { uses } = this.#world;
     for (const number of numbers) uses.noted[number] = { operation, atMs: this.#nowMs };
     uses.writtenAtMs ??= this.#nowMs;
-    const { isFlushed, clockMs } = this.#circumstances;
-    if (this.#nowMs - uses.writtenAtMs >= HOUR_MS && isFlushed) flushUses(this.#world, clockMs);
+    if (this.#nowMs - uses.writtenAtMs >= HOUR_MS) uses.isBegun = true;
     return answer;
   }
 

@@ -9,6 +9,7 @@ import { fastScratchDirectories } from "../storage/scratch.ts";
 import {
   type Call,
   close,
+  flushUses,
   isDue,
   newWorld,
   type Outcome,
@@ -168,8 +169,14 @@ class Batch {
   }
 
   #search(world: World, waiting: ReadonlySet<number>, isFirst: boolean): void {
+    if (world.uses.isBegun) {
+      // Uses are written at some moment from now on, at the latest after the last call.
+      const written = structuredClone(world);
+      flushUses(written, this.#clockMs);
+      this.#search(written, waiting, isFirst);
+    }
     if (waiting.size === 0) {
-      this.#found.set(JSON.stringify(world), world);
+      if (!world.uses.isBegun) this.#found.set(JSON.stringify(world), world);
       return;
     }
     for (const index of waiting) {
@@ -177,16 +184,10 @@ class Batch {
       const rest = new Set(waiting);
       rest.delete(index);
       for (const until of this.#settling(world, call, isFirst)) {
-        for (const isFlushed of this.#hasLock ? [true, false] : [true]) {
-          const next = structuredClone(world);
-          settle(next, this.#clockMs, until);
-          const outcome = perform(next, call, {
-            clockMs: this.#clockMs,
-            newKey: this.#firstKey + index,
-            isFlushed,
-          });
-          if (canonical(outcome) === this.#outcomes[index]) this.#search(next, rest, false);
-        }
+        const next = structuredClone(world);
+        settle(next, this.#clockMs, until);
+        const outcome = perform(next, call, { clockMs: this.#clockMs, newKey: this.#firstKey + index });
+        if (canonical(outcome) === this.#outcomes[index]) this.#search(next, rest, false);
       }
     }
   }
@@ -288,6 +289,11 @@ const KEPT: Readonly<Record<string, Program>> = {
     atOnce(draftOf("encrypt", { key: 1 })),
     passes(1),
     atOnce(draftOf("getKeyLastUsage")),
+  ],
+  "writes uses that were noted while the write began": [
+    atOnce(draftOf("generateDataKey")),
+    passes(HOUR_MS),
+    atOnce(draftOf("decrypt"), draftOf("createKey"), draftOf("encrypt")),
   ],
   "rotates what was overdue while it was disabled": [
     atOnce(draftOf("createKey")),
