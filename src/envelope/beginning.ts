@@ -50,6 +50,8 @@ export interface NewFileFields {
   readonly segmentPlaintextBytes: number;
   readonly createdAtMs: number;
   readonly signal?: AbortSignal | undefined;
+  /** Told each time that data passes, so that nobody takes the owner of the key for idle. */
+  readonly onUse?: (() => void) | undefined;
 }
 
 /** A new file up to its first segment. Who holds it closes `segments`. */
@@ -110,6 +112,8 @@ export interface OpenFields {
   readonly context: EncryptionContext | undefined;
   readonly report: (notice: EnvelopeNotice) => void;
   readonly signal?: AbortSignal | undefined;
+  /** Told each time that data passes, so that nobody takes the owner of the key for idle. */
+  readonly onUse?: (() => void) | undefined;
 }
 
 /** A beginning that a key has authenticated. Who holds it wipes `dek` and closes `segments`. */

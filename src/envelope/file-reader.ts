@@ -22,6 +22,12 @@ export interface ByteRange {
   readonly end?: number | undefined;
 }
 
+/** How a reader is opened. */
+export interface ReaderOptions extends ContextOptions {
+  /** Told at each read, so that nobody takes the owner of the key for idle. */
+  readonly onUse?: (() => void) | undefined;
+}
+
 /** An encrypted file, open for reading. Close it: until then its keys are in memory. */
 export class FileReader {
   /** Length of the plaintext in bytes, proven. */
@@ -30,14 +36,16 @@ export class FileReader {
   readonly #envelope: OpenedEnvelope;
   readonly #kept = new Map<number, Uint8Array>();
   readonly #signal: AbortSignal | undefined;
+  readonly #onUse: (() => void) | undefined;
   #ended: { readonly reason: unknown } | undefined;
   #closing: Promise<void> | undefined;
 
   /** Not for applications: `openFile` makes readers. Takes all over. */
-  constructor(source: SourceFile, envelope: OpenedEnvelope, signal: AbortSignal | undefined) {
+  constructor(source: SourceFile, envelope: OpenedEnvelope, { signal, onUse }: ReaderOptions) {
     this.#source = source;
     this.#envelope = envelope;
     this.#signal = signal;
+    this.#onUse = onUse;
     this.size = envelope.plan.plaintextBytes;
     signal?.addEventListener("abort", this.#onAbort, { once: true });
     if (signal?.aborted === true) this.#onAbort();
@@ -51,6 +59,7 @@ export class FileReader {
     assertCount("offset", offset);
     assertCount("length", length);
     this.#assertOpen();
+    this.#onUse?.();
     const end = Math.min(offset + length, this.size);
     const bytes = new Uint8Array(Math.max(0, end - offset));
     const { segmentPlaintextBytes } = this.#envelope.plan;
@@ -171,7 +180,7 @@ export async function openFileWith(
   ground: EnvelopeGround,
   access: KeyAccess,
   path: string,
-  options: ContextOptions,
+  options: ReaderOptions,
 ): Promise<FileReader> {
   const { encryptionContext: context, signal } = options;
   signal?.throwIfAborted();
@@ -179,7 +188,7 @@ export async function openFileWith(
   try {
     const envelope = await openEnvelope(source, { access, context, report: ground.report, signal });
     wipe(envelope.dek);
-    return new FileReader(source, envelope, signal);
+    return new FileReader(source, envelope, options);
   } catch (error) {
     await source.handle.close().catch(() => undefined);
     throw error;

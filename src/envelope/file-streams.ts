@@ -30,6 +30,7 @@ export function sealingStream(access: KeyAccess, fields: NewFileFields): ByteStr
   return byteStream(
     {
       async push(bytes) {
+        fields.onUse?.();
         const beginning = await begin();
         return isEnded ? [] : [...beginning, ...(sealer?.push(bytes) ?? [])];
       },
@@ -72,6 +73,7 @@ export function openingStream(fields: OpenFields): ByteStreamPair {
   return byteStream(
     {
       async push(bytes) {
+        fields.onUse?.();
         if (opener !== undefined) return open((o) => o.push(bytes));
         const whole = beginning.push(bytes);
         if (whole === undefined) return [];

@@ -33,7 +33,7 @@ export interface VaultFilesHost extends EnvelopeGround {
    */
   run<T>(work: (ended: AbortSignal) => Promise<T>): Promise<T>;
   /**
-   * Returns what ends streams and readers when the vault is locked, aborted with a LockedError.
+   * Returns what ends streams and readers when the vault is locked, aborted with a LockedError. Counts as use.
    * @throws LockedError while the vault is locked or closed.
    */
   ended(): AbortSignal;
@@ -120,6 +120,7 @@ export class VaultFiles {
       segmentPlaintextBytes: segmentBytes,
       createdAtMs: this.#host.clock(),
       signal: anySignal(this.#host.ended(), options.signal),
+      onUse: this.#onUse,
     });
   }
 
@@ -135,6 +136,7 @@ export class VaultFiles {
       context: encryptionContext === undefined ? undefined : { ...encryptionContext },
       report: this.#host.report,
       signal: anySignal(this.#host.ended(), options.signal),
+      onUse: this.#onUse,
     });
   }
 
@@ -143,7 +145,9 @@ export class VaultFiles {
     assertPath("path", path);
     assertFileOptions("read", options);
     const access = vaultAccess(this.#host.kms());
-    return this.#run(options, (given) => openFileWith(this.#host, access, path, given));
+    return this.#run(options, (given) =>
+      openFileWith(this.#host, access, path, { ...given, onUse: this.#onUse }),
+    );
   }
 
   /**
@@ -196,6 +200,9 @@ export class VaultFiles {
     assertPath("path", path);
     return readFileInfo(this.#host.fs, path);
   }
+
+  /** A stream or a reader at work is use of the vault, however long it lasts. */
+  readonly #onUse = (): void => void this.#host.ended();
 
   async #run<Options extends ContextOptions, T>(
     options: Options,

@@ -5,6 +5,7 @@ import { ReadableStream, WritableStream } from "node:stream/web";
 import fc from "fast-check";
 import { beforeAll, describe, expect, test } from "vitest";
 import { concat } from "../../src/bytes.ts";
+import { VaultFiles } from "../../src/envelope/vault-files.ts";
 import { bytesOf, EDGE_LENGTHS, fileGround, holds, isSame, P, pattern, sourceIn } from "./file-ground.ts";
 
 const ground = fileGround();
@@ -244,4 +245,27 @@ describe("ending a stream early", () => {
     await expect(gather(readable)).rejects.toMatchObject({ code: "COFFER_LOCKED" });
     expect(() => ground.files.encryptStream({})).toThrow("locked");
   });
+});
+
+test("a stream and a reader at work are use of the vault, so that it does not lock as idle", async () => {
+  let uses = 0;
+  const ended = new AbortController().signal;
+  const files = new VaultFiles({
+    ...ground.host,
+    run: (work) => work(ended),
+    ended: () => {
+      uses += 1;
+      return ended;
+    },
+  });
+  const { encrypted } = await sourceIn(await ground.scratch(), new Uint8Array(0));
+  await writeFile(encrypted, file);
+  const reader = await files.openFile(encrypted);
+  await reader.read(0, 10);
+  await reader.read(0, 10);
+  expect(uses).toBe(2);
+  await reader.close();
+  uses = 0;
+  await gather(streamOf(piecesOf(plaintext, 50_000)).pipeThrough(files.encryptStream()));
+  expect(uses).toBe(1 + Math.ceil(plaintext.length / 50_000));
 });

@@ -90,7 +90,8 @@ describe("a file of three segments", () => {
     let reports = 0;
     const fields = { access, context: undefined, report: () => void (reports += 1) };
     const beginning = file.subarray(0, SEGMENTS);
-    for (let at = 512; at < 512 + AREA; at++) {
+    // Each byte of the content, and some of the zeros after it: the format's own tests take them all.
+    for (let at = 512; at < 512 + AREA; at += at < 512 + 200 ? 1 : 31) {
       for (const place of [at, at + AREA]) {
         reports = 0;
         const opened = await openBeginning(flipped(beginning, place), fields);
