@@ -1,69 +1,163 @@
 /**
- * Runs all benches: `node bench/main.mjs [--quick] [--output FILE]`. Prints a table and writes the numbers as JSON.
- * `--quick` only shows that the benches work: its numbers mean nothing.
+ * Runs the benches: `npm run bench -- [NAME…] [--quick | --full] [--publish] [--install-peers] [--output FILE]`, all of
+ * them or those named. Prints a table; a run of all, or one with `--output`, writes the numbers as JSON.
+ * `--quick` only shows that the benches work: its numbers mean nothing. `--full` takes the largest files.
+ * `--publish` puts the run into `bench/README.md`, with its picture.
  * @module
  */
-import { mkdir, writeFile } from "node:fs/promises";
-import { cpus, totalmem } from "node:os";
+import { mkdir, readFile, writeFile } from "node:fs/promises";
+import { cpus, loadavg, totalmem } from "node:os";
 import { dirname } from "node:path";
+import { performance } from "node:perf_hooks";
 import process from "node:process";
 import { fileURLToPath } from "node:url";
 import { parseArgs } from "node:util";
 import { describingKeys } from "./describe-key.bench.mjs";
+import { eventLoop } from "./event-loop.bench.mjs";
+import { fileToFile } from "./files.bench.mjs";
+import { inMemory } from "./in-memory.bench.mjs";
 import { opening } from "./open.bench.mjs";
+import { againstPeers } from "./peers.bench.mjs";
+import { installPeers } from "./peers.mjs";
+import { pictureOf } from "./picture.mjs";
+import { randomReads } from "./random-reads.bench.mjs";
+import { segmentSizes } from "./segments.bench.mjs";
+import { sizes } from "./sizes.bench.mjs";
 import { smallData } from "./small-data.bench.mjs";
+import { smallFiles } from "./small-files.bench.mjs";
+import { streams } from "./streams.bench.mjs";
+import { isMet, machineText, tableOf } from "./table.mjs";
+import { threads } from "./threads.bench.mjs";
 
-const FULL = { rounds: 60, callsPerRound: 400, opens: 25, manyKeys: 10_000 };
-const QUICK = { rounds: 2, callsPerRound: 3, opens: 1, manyKeys: 12 };
+const KIB = 1024;
+const MIB = 1024 * KIB;
+const GIB = 1024 * MIB;
 
-const { values } = parseArgs({
-  options: { quick: { type: "boolean", default: false }, output: { type: "string" } },
+const BENCHES = {
+  "small-data": smallData,
+  open: opening,
+  "describe-key": describingKeys,
+  "in-memory": inMemory,
+  peers: againstPeers,
+  streams,
+  files: fileToFile,
+  segments: segmentSizes,
+  threads,
+  sizes,
+  "random-reads": randomReads,
+  "small-files": smallFiles,
+  "event-loop": eventLoop,
+};
+
+const USUAL = {
+  rounds: 60,
+  callsPerRound: 400,
+  opens: 25,
+  manyKeys: 10_000,
+  bulkRounds: 7,
+  memoryBytes: 64 * MIB,
+  peerRounds: 3,
+  peerBytes: 16 * MIB,
+  fileRounds: 3,
+  fileBytes: GIB,
+  partBytes: 256 * MIB,
+  shortBytes: 12 * MIB,
+  sizesBytes: [KIB, 32 * KIB, MIB, 15 * MIB, 128 * MIB, GIB],
+  sparseBytes: GIB,
+  reads: 2000,
+  smallFilesCount: 1000,
+};
+const FULL = {
+  ...USUAL,
+  sizesBytes: [...USUAL.sizesBytes, 4 * GIB],
+  sparseBytes: 10 * GIB,
+  reads: 10_000,
+};
+const QUICK = {
+  ...USUAL,
+  isQuick: true,
+  rounds: 2,
+  callsPerRound: 3,
+  opens: 1,
+  manyKeys: 12,
+  bulkRounds: 1,
+  memoryBytes: MIB,
+  fileRounds: 1,
+  fileBytes: 17 * MIB,
+  partBytes: 17 * MIB,
+  shortBytes: MIB,
+  sizesBytes: [KIB],
+  sparseBytes: MIB,
+  reads: 10,
+  smallFilesCount: 10,
+};
+
+const { values, positionals } = parseArgs({
+  allowPositionals: true,
+  options: {
+    quick: { type: "boolean", default: false },
+    full: { type: "boolean", default: false },
+    publish: { type: "boolean", default: false },
+    "install-peers": { type: "boolean", default: false },
+    output: { type: "string" },
+  },
 });
-const counts = values.quick ? QUICK : FULL;
-const machine = machineOf();
-print(
-  `${machine.runtime}, ${machine.system}, ${machine.cores} × ${machine.processor}, ${machine.memoryGiB} GiB`,
-);
-print(`median of ${counts.rounds} rounds of ${counts.callsPerRound} calls, of ${counts.opens} opens\n`);
-print(row("", "Coffer", "raw AES-GCM", "ratio", "target", "met"));
-const lines = [];
-for (const bench of [smallData, opening, describingKeys]) {
-  for (const measured of await bench(counts)) {
-    const line = { ...measured, isMet: isMet(measured) };
-    lines.push(line);
-    print(rowOf(line));
+const unknown = positionals.find((name) => !Object.hasOwn(BENCHES, name));
+if (unknown !== undefined) {
+  process.stderr.write(`${unknown}: no such bench. There are: ${Object.keys(BENCHES).join(", ")}\n`);
+  process.exitCode = 2;
+} else {
+  await main();
+}
+
+async function main() {
+  if (values["install-peers"]) await installPeers();
+  const counts = values.quick ? QUICK : values.full ? FULL : USUAL;
+  const before = loadavg()[0];
+  const startedMs = performance.now();
+  const lines = [];
+  for (const [name, bench] of Object.entries(BENCHES)) {
+    if (positionals.length > 0 && !positionals.includes(name)) continue;
+    process.stderr.write(`${name} …\n`);
+    for (const measured of await bench(counts)) lines.push({ ...measured, isMet: isMet(measured) });
   }
-}
-const defaultOutput = fileURLToPath(new URL("results/last.json", import.meta.url));
-const output = values.output ?? defaultOutput;
-await mkdir(dirname(output), { recursive: true });
-const result = { measuredAt: new Date().toISOString(), isQuick: values.quick, counts, machine, lines };
-await writeFile(output, `${JSON.stringify(result, undefined, 2)}\n`);
-
-function isMet({ ratio, microseconds, target }) {
-  if (target === undefined) return undefined;
-  return target.ratio === undefined ? microseconds <= target.milliseconds * 1000 : ratio <= target.ratio;
-}
-
-function rowOf({ what, microseconds, baselineMicroseconds, ratio, target, isMet: met }) {
-  const targetText =
-    target?.ratio === undefined ? target && `${target.milliseconds} ms` : `${target.ratio} x`;
-  return row(
-    what,
-    timeText(microseconds),
-    baselineMicroseconds === undefined ? "" : timeText(baselineMicroseconds),
-    ratio === undefined ? "" : `${ratio.toFixed(2)} x`,
-    targetText ?? "",
-    met === undefined ? "" : met ? "yes" : "no",
-  );
+  const result = {
+    measuredAt: new Date().toISOString(),
+    tookSeconds: Math.round((performance.now() - startedMs) / 1000),
+    isQuick: values.quick,
+    counts,
+    machine: machineOf(),
+    load: { before, after: loadavg()[0] },
+    lines,
+  };
+  process.stdout.write(`${machineText(result)}\n${tableOf(lines)}`);
+  await keep(result);
 }
 
-function row(what, ...cells) {
-  return `${what.padEnd(40)}${cells.map((cell) => cell.padStart(13)).join("")}`.trimEnd();
+async function keep(result) {
+  const isWhole = positionals.length === 0;
+  const output = values.output ?? (isWhole ? fileOf("results/last.json") : undefined);
+  if (output !== undefined) {
+    await mkdir(dirname(output), { recursive: true });
+    await writeFile(output, `${JSON.stringify(result, undefined, 2)}\n`);
+  }
+  if (!values.publish) return;
+  if (!isWhole || values.quick) throw new Error("Only a whole run can be published.");
+  await publish(result);
 }
 
-function timeText(microseconds) {
-  return microseconds < 1000 ? `${microseconds.toFixed(1)} us` : `${(microseconds / 1000).toFixed(1)} ms`;
+/** Replaces the last section of the README and the picture. */
+async function publish(result) {
+  const readme = await readFile(fileOf("README.md"), "utf8");
+  const heading = "## Last published run\n";
+  const section = `On ${result.measuredAt.slice(0, 10)}, in ${result.tookSeconds} seconds.\n\n![Rates](speed.svg)\n\n\`\`\`text\n${machineText(result)}\n${tableOf(result.lines)}\`\`\`\n`;
+  const kept = readme.slice(0, readme.indexOf(heading) + heading.length);
+  await writeFile(fileOf("README.md"), `${kept}\n${section}`);
+  await writeFile(fileOf("speed.svg"), pictureOf(result));
+}
+
+function fileOf(path) {
+  return fileURLToPath(new URL(path, import.meta.url));
 }
 
 function machineOf() {
@@ -74,8 +168,4 @@ function machineOf() {
     cores: cpus().length,
     memoryGiB: Math.round(totalmem() / 2 ** 30),
   };
-}
-
-function print(text) {
-  process.stdout.write(`${text}\n`);
 }

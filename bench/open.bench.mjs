@@ -5,7 +5,7 @@
  */
 import { performance } from "node:perf_hooks";
 import { openVault, recovery } from "coffer";
-import { medianOf } from "./measure.mjs";
+import { inRounds, timeLine } from "./measure.mjs";
 import { withVault } from "./scratch-vault.mjs";
 
 /** Keys of the vault, and the longest that opening it should take. */
@@ -19,21 +19,26 @@ export async function opening({ opens, manyKeys }) {
   const lines = [];
   for (const [wanted, targetMs] of TARGETS) {
     const keys = Math.min(wanted, manyKeys);
-    const milliseconds = await withVault(keys, async ({ vault, directory, recoveryCode }) => {
+    const { open } = await withVault(keys, async ({ vault, directory, recoveryCode }) => {
       await vault.close();
-      return medianOf(opens, async () => {
-        const startedMs = performance.now();
-        const opened = await openVault(directory, { unlock: recovery(recoveryCode) });
-        const tookMs = performance.now() - startedMs;
-        await opened.close();
-        return tookMs;
+      return inRounds(opens, {
+        async open() {
+          const startedMs = performance.now();
+          const opened = await openVault(directory, { unlock: recovery(recoveryCode) });
+          const tookMs = performance.now() - startedMs;
+          await opened.close();
+          return tookMs / 1000;
+        },
       });
     });
-    lines.push({
-      what: `open, ${keys.toLocaleString("en")} keys`,
-      microseconds: milliseconds * 1000,
-      target: { milliseconds: targetMs },
-    });
+    lines.push(
+      timeLine({
+        question: "opening a vault",
+        what: `open, ${keys.toLocaleString("en")} keys`,
+        took: open,
+        target: { of: "value", atMost: targetMs * 1000 },
+      }),
+    );
   }
   return lines;
 }

@@ -1,0 +1,71 @@
+/**
+ * How much of the speed in memory does a pipeline of Web Streams keep? Chunks of 64 KiB go in.
+ * @module
+ */
+import { Buffer } from "node:buffer";
+import { randomBytes } from "node:crypto";
+import { ReadableStream } from "node:stream/web";
+import { inRounds, rateLine } from "./measure.mjs";
+import { coffersSegments } from "./raw-gcm.mjs";
+import { withVault } from "./scratch-vault.mjs";
+
+const CHUNK = randomBytes(65_536);
+const TARGET = 0.6;
+
+/** @returns {Promise<object[]>} */
+export async function streams({ bulkRounds, memoryBytes }) {
+  return withVault(1, async ({ vault }) => {
+    const count = Math.ceil(memoryBytes / CHUNK.length);
+    const plain = Array.from({ length: count }, () => CHUNK);
+    const sealed = cutUp(await collect(from(plain).pipeThrough(vault.encryptStream())));
+    const inMemory = coffersSegments(CHUNK.length, count);
+    const took = await inRounds(bulkRounds, {
+      seal: inMemory.seal,
+      encryptStream: () => drain(from(plain).pipeThrough(vault.encryptStream())),
+      open: inMemory.open,
+      decryptStream: () => drain(from(sealed).pipeThrough(vault.decryptStream())),
+    });
+    const line = (what, baselineTook) =>
+      rateLine({
+        question: "Web Streams",
+        what,
+        bytes: count * CHUNK.length,
+        took: took[what],
+        baseline: "in memory",
+        baselineTook,
+        target: TARGET,
+      });
+    return [line("encryptStream", took.seal), line("decryptStream", took.open)];
+  });
+}
+
+function from(pieces) {
+  let next = 0;
+  return new ReadableStream({
+    pull(controller) {
+      if (next === pieces.length) {
+        controller.close();
+      } else {
+        controller.enqueue(pieces[next]);
+        next += 1;
+      }
+    },
+  });
+}
+
+async function drain(stream) {
+  for await (const piece of stream) if (piece.length === 0) throw new Error("an empty piece came");
+}
+
+async function collect(stream) {
+  const pieces = [];
+  for await (const piece of stream) pieces.push(piece);
+  return Buffer.concat(pieces);
+}
+
+/** As a network or a file would deliver it: not along the segments. */
+function cutUp(bytes) {
+  const pieces = [];
+  for (let at = 0; at < bytes.length; at += CHUNK.length) pieces.push(bytes.subarray(at, at + CHUNK.length));
+  return pieces;
+}
