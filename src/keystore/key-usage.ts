@@ -62,8 +62,9 @@ export class KeyUsage {
     if (this.#noted.size === 0) return;
     const noted = new Map(this.#noted);
     const isFull = noted.size > MAX_NOTED;
-    this.#writtenAtMs = this.#database.time().nowMs;
     try {
+      // Refused as well while the database is closed after a failed write.
+      this.#writtenAtMs = this.#database.time().nowMs;
       const done = await this.#database.change((transaction) =>
         [...noted].filter(([keyId, use]) => this.#put(transaction, keyId, use, isFull)),
       );
