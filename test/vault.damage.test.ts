@@ -30,6 +30,8 @@ interface Verdict {
   readonly outcome: "right" | "refused" | "bad";
   readonly code?: string;
   readonly why?: string;
+  /** True when the vault had opened, and a change failed afterwards. */
+  readonly hasOpened?: boolean;
   readonly notices?: readonly string[];
   readonly salvage?: { readonly code?: string; readonly keys: number; readonly aliases: number };
 }
@@ -72,6 +74,7 @@ interface Tally {
   refused: number;
   /** Cases in which LevelDB ended the child process. */
   aborts: number;
+  readonly causes: Record<string, number>;
   readonly codes: Record<string, number>;
   /** Keys that salvage gave out, of all keys in the refused cases. */
   salvaged: number;
@@ -83,7 +86,7 @@ type Judge = (oneCase: DamageCase, verdict: Verdict) => string | undefined;
 
 async function runAll(title: string, cases: readonly DamageCase[], judge: Judge): Promise<Tally> {
   const counts = { right: 0, refused: 0, aborts: 0, salvaged: 0, ofKeys: 0 };
-  const tally: Tally = { cases: cases.length, ...counts, codes: {}, bad: [] };
+  const tally: Tally = { cases: cases.length, ...counts, causes: {}, codes: {}, bad: [] };
   await runCases<DamageCase, Verdict>(workers, cases, async (oneCase, end, worker) => {
     const why = await add(tally, oneCase, end, worker, judge);
     if (why !== undefined) tally.bad.push(`seed ${SEED}: ${JSON.stringify(oneCase)}: ${why}`);
@@ -101,6 +104,8 @@ async function add(
 ): Promise<string | undefined> {
   if (end.kind === "died") {
     tally.aborts++;
+    const cause = /Assertion `.*' failed|terminate called.*/u.exec(end.stderr)?.[0] ?? end.signal;
+    tally.causes[cause] = (tally.causes[cause] ?? 0) + 1;
     // LevelDB's assertions end a process by SIGABRT, reads past a block by SIGSEGV or SIGBUS.
     if (!["SIGABRT", "SIGSEGV", "SIGBUS"].includes(end.signal)) return `${end.signal} ${end.stderr}`;
     const after = await worker.run<Verdict>({ ...oneCase, hasDied: true });
@@ -121,9 +126,10 @@ async function add(
 
 /** Damage to the database: all is right, or the answer is one of these two. */
 function rightOrTyped(oneCase: DamageCase, verdict: Verdict): string | undefined {
-  const { outcome, code } = verdict;
+  const { outcome, code = "", hasOpened = false } = verdict;
   if (outcome === "right") return undefined;
-  if (code !== "COFFER_DAMAGED" && code !== "COFFER_ROLLED_BACK") return `answered ${code}`;
+  const typed = ["COFFER_DAMAGED", "COFFER_ROLLED_BACK", ...(hasOpened ? ["COFFER_IO"] : [])];
+  if (!typed.includes(code)) return `answered ${code}: ${verdict.why}`;
   return lacksKeys(oneCase, verdict);
 }
 

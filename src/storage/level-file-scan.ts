@@ -53,7 +53,11 @@ export function* scanLog(bytes: Uint8Array): Generator<ScannedEntry, void, undef
     }
     yield entry.entry;
     sequence++;
-    at = entry.end;
+    const { end } = entry;
+    const isFollowed =
+      end === payload.length || starts.has(end) || logEntryAt(payload, end, sequence) !== undefined;
+    // Else its length is wrong, and hides others.
+    at = isFollowed ? end : at + 1;
   }
 }
 
@@ -66,9 +70,11 @@ export function* scanTable(bytes: Uint8Array): Generator<ScannedEntry, void, und
       at++;
       continue;
     }
-    previous = entry.internalKey;
-    at = entry.end;
     yield entry.entry;
+    // The last entry of a block is followed by none either: it is looked through once more for nothing.
+    const isFollowed = tableEntryAt(bytes, entry.end, entry.internalKey) !== undefined;
+    at = isFollowed ? entry.end : at + 1;
+    previous = entry.internalKey;
   }
 }
 

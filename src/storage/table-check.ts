@@ -1,12 +1,13 @@
 /**
  * A look at LevelDB's tables before LevelDB reads them. It was built with its assertions: an entry whose key is
- * shorter than eight bytes, as in a sector of zeros, ends the whole process, and so does a block of absurd length.
+ * shorter than eight bytes, as in a sector of zeros, ends the whole process, and so do keys out of order when tables
+ * are merged, and a block of absurd length.
  * Checksums are left alone: a record whose value has rotted is still read, and taken from its mirror.
  * Source: LevelDB 1.20, doc/table_format.txt, table/block.cc, table/format.cc.
  * @module
  */
 import { join } from "node:path";
-import { readU32 } from "../bytes.ts";
+import { compare, readU32 } from "../bytes.ts";
 import type { FileSystem } from "./file-system.ts";
 
 export const FOOTER_BYTES = 48;
@@ -38,46 +39,67 @@ export function isFatalTable(bytes: Uint8Array): boolean {
   const index = meta && readHandle(bytes, meta.end);
   if (meta === undefined || index === undefined) return false;
   if (!isWithin(meta, bytes) || !isWithin(index, bytes)) return true;
-  const visit = (at: number): boolean => {
+  const order = new KeyOrder();
+  return isFatalBlock(bytes, index, (_key, at) => {
     const handle = readHandle(bytes, at);
     if (handle === undefined) return false;
-    return !isWithin(handle, bytes) || isFatalBlock(bytes, handle);
-  };
-  return isFatalBlock(bytes, index, visit);
+    return !isWithin(handle, bytes) || isFatalBlock(bytes, handle, (key) => !order.isNext(key));
+  });
 }
 
-/** @param isFatalValue asked of each value's place. */
-function isFatalBlock(
-  bytes: Uint8Array,
-  { offset, size }: BlockHandle,
-  isFatalValue: (at: number) => boolean = () => false,
-): boolean {
+/** Asked of each entry: its key, which is lent, and the place of its value. */
+type IsFatalEntry = (key: Uint8Array, valueStart: number) => boolean;
+
+function isFatalBlock(bytes: Uint8Array, { offset, size }: BlockHandle, isFatalEntry: IsFatalEntry): boolean {
   const end = offset + size;
   const restarts = restartsOf(bytes, offset, end);
   if (restarts === undefined) return false;
   const starts = [offset];
   for (let at = restarts; at < end - 4; at += 4) starts.push(offset + littleEndian32(bytes, at));
-  if (walk(bytes, offset, restarts, isFatalValue)) return true;
+  if (walk(bytes, offset, restarts, isFatalEntry)) return true;
   // A search jumps to these and reads one entry.
   return starts.some((at) => entryAt(bytes, at, restarts)?.isFatal === true);
 }
 
-function walk(
-  bytes: Uint8Array,
-  from: number,
-  limit: number,
-  isFatalValue: (at: number) => boolean,
-): boolean {
-  let keyLength = 0;
+function walk(bytes: Uint8Array, from: number, limit: number, isFatalEntry: IsFatalEntry): boolean {
+  let key: Uint8Array = new Uint8Array(0);
   for (let at = from; at < limit;) {
     const entry = entryAt(bytes, at, limit);
     // LevelDB stops here in words.
-    if (entry === undefined || entry.shared > keyLength) return false;
-    if (entry.isFatal || isFatalValue(entry.valueStart)) return true;
-    keyLength = entry.keyLength;
+    if (entry === undefined || entry.shared > key.length) return false;
+    const { shared, keyLength, valueStart } = entry;
+    const next = new Uint8Array(keyLength);
+    next.set(key.subarray(0, shared));
+    next.set(bytes.subarray(valueStart - keyLength + shared, valueStart), shared);
+    key = next;
+    if (entry.isFatal || isFatalEntry(key, valueStart)) return true;
     at = entry.end;
   }
   return false;
+}
+
+/**
+ * The order of a table: keys rise, and of one key the newer comes first.
+ * `key[n] ‖ u8 type ‖ u56 sequence`, the last eight bytes as one little-endian number.
+ */
+class KeyOrder {
+  #last: Uint8Array | undefined;
+
+  /** True when this key comes after those before it. Keeps `key`. */
+  isNext(key: Uint8Array): boolean {
+    const last = this.#last;
+    this.#last = key;
+    if (last === undefined) return true;
+    const order = compare(userPart(last), userPart(key));
+    if (order !== 0) return order < 0;
+    return (
+      compare(last.slice(-INTERNAL_KEY_MIN_BYTES).reverse(), key.slice(-INTERNAL_KEY_MIN_BYTES).reverse()) > 0
+    );
+  }
+}
+
+function userPart(key: Uint8Array): Uint8Array {
+  return key.subarray(0, key.length - INTERNAL_KEY_MIN_BYTES);
 }
 
 /** One entry of a block; what it says is not believed. */

@@ -86,6 +86,8 @@ async function judgeWhole(vault) {
 async function judgeSalvaged(vault) {
   const { aliases } = await vault.kms.listAliases({ limit: 100 });
   for (const { aliasName, targetKeyId } of aliases) {
+    // What a case itself adds.
+    if (aliasName === "alias/after") continue;
     if (!sample.history[aliasName]?.includes(targetKeyId))
       throw new Bad(`salvage: ${aliasName} was never that`);
   }
@@ -113,10 +115,13 @@ async function judge(damage) {
   writeTree(vaultPath, before);
   const notices = [];
   let code;
+  let why;
+  let hasOpened = false;
   try {
     const vault = await open({}, notices);
     try {
       await judgeWhole(vault);
+      hasOpened = true;
       if (damage.isChanging)
         await vault.kms.createAlias({ aliasName: "alias/after", targetKeyId: Object.keys(sample.keys)[0] });
     } finally {
@@ -130,12 +135,13 @@ async function judge(damage) {
     }
   } catch (error) {
     code = typed(error);
+    why = `${error.message} (${error.cause?.message ?? error.cause?.cause?.message ?? ""} ${error.cause?.cause?.message ?? ""})`;
   }
   if (code === undefined) return { outcome: "right", notices: notices.map(({ type }) => type) };
-  const difference = differenceOf(before, readTree(vaultPath));
-  if (difference !== undefined) throw new Bad(`refused with ${code}, but ${difference}`);
-  const salvage = await judgeSalvage(before);
-  return { outcome: "refused", code, salvage };
+  const difference = hasOpened ? undefined : differenceOf(before, readTree(vaultPath));
+  if (difference !== undefined) throw new Bad(`refused with ${code}, but ${difference}: ${why}`);
+  const salvage = await judgeSalvage(readTree(vaultPath));
+  return { outcome: "refused", code, why, hasOpened, salvage };
 }
 
 /** What a process that ended in the middle has left: every byte of the database, and a way to what is in it. */
@@ -145,6 +151,8 @@ async function judgeAfterDeath(damage) {
   const isKept = after.has("db-1.keep");
   for (const [path, { kind, bytes }] of before) {
     if (kind !== "file" || !path.startsWith("db-1/")) continue;
+    // A change had been made before, and nothing is kept any more.
+    if (damage.isChanging && !isKept) break;
     const kept = after.get(isKept ? path.replace("db-1/", "db-1.keep/") : path);
     if (kept?.bytes?.equals(bytes) !== true) throw new Bad(`after the abort ${path} is not kept`);
   }
