@@ -25,6 +25,7 @@ const LAYERS: Readonly<Record<string, number>> = {
   "diagnosis-repair.ts": 8,
   "restore-vault.ts": 8,
   "rotate-root-key.ts": 8,
+  "testing.ts": 8,
   "unlock-delay.ts": 8,
   "vault-events.ts": 8,
   "vault-locking.ts": 8,

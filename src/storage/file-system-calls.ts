@@ -70,6 +70,10 @@ export interface FileSystemCalls {
 /** Opens a directory for `sync`. */
 export const OPEN_DIRECTORY: number = constants.O_RDONLY | (constants.O_DIRECTORY ?? 0);
 
+/** The bits of open(2) that make a file, and refuse one that is there. */
+export const OPEN_CREATES: number = constants.O_CREAT;
+export const OPEN_EXCLUSIVE: number = constants.O_EXCL;
+
 /** The bits of open(2) for these flags. */
 export function openBits(flags: OpenFlags, isWindows: boolean): number {
   const noFollow = isWindows ? 0 : constants.O_NOFOLLOW;
