@@ -1,7 +1,7 @@
 /**
- * The story of the cloud KMS documents, offline: a server's private key is encrypted under a customer master key, and
- * the server decrypts it in memory when it starts. Everything is made, used and removed in a temporary directory.
- * Ends with exit code 1 when anything is not as it says.
+ * The two stories of the cloud KMS documents, offline: a server's private key is encrypted under a customer master key,
+ * and the server decrypts it in memory when it starts; and a large file is encrypted under a data key of its own.
+ * Everything is made, used and removed in a temporary directory. Ends with exit code 1 when anything is not as it says.
  * @module
  */
 import assert from "node:assert/strict";
@@ -18,8 +18,9 @@ import { performance } from "node:perf_hooks";
 import process from "node:process";
 import { createInterface } from "node:readline";
 import { fileURLToPath } from "node:url";
-import { createVault, passphrase } from "coffer";
+import { createVault, openVault, passphrase, recovery } from "coffer";
 import { makeCertificate } from "./certificate.mjs";
+import { encryptLargeFile } from "./large-file.mjs";
 import { findPieces, piecesOf } from "./find-pieces.mjs";
 
 const ALIAS = "alias/Apollo/WorkKey";
@@ -55,7 +56,7 @@ async function tell() {
     const { found } = await findPieces(folder, pieces);
     assert.deepEqual(found.map(shown), ["certs/key.pem"]);
   });
-  await encryptKey(typed);
+  const recoveryCode = await encryptKey(typed);
   await step("removes certs/key.pem", async () => rm(at("certs", "key.pem")));
 
   say("\nSecond process: the server starts. It gets the passphrase through a pipe.");
@@ -76,6 +77,16 @@ async function tell() {
     server.kill();
   }
   say("\nThe private key was never in a file again.");
+
+  say("\nThird: a large file, under a data key of its own that lies in the file, sealed by the master key.");
+  const vault = await step("opens the vault with the recovery code", async () =>
+    openVault(at("my.vault"), { unlock: recovery(recoveryCode) }),
+  );
+  try {
+    await encryptLargeFile({ vault, keyId: ALIAS, folder, step, say });
+  } finally {
+    await vault.close();
+  }
 }
 
 async function findNothing(pieces) {
@@ -87,9 +98,9 @@ async function findNothing(pieces) {
   });
 }
 
-/** Makes the vault and a key in it, and encrypts the server's key. */
+/** Makes the vault and a key in it, and encrypts the server's key. Returns the vault's recovery code. */
 async function encryptKey(typed) {
-  const { vault } = await step("makes a vault with a passphrase: my.vault", async () =>
+  const { vault, recoveryCode } = await step("makes a vault with a passphrase: my.vault", async () =>
     createVault(at("my.vault"), { unlock: passphrase(typed) }),
   );
   try {
@@ -103,6 +114,7 @@ async function encryptKey(typed) {
       assert.equal(keyId, keyMetadata.keyId);
       await writeFile(at("certs", "key.pem.cipher"), ciphertextBlob);
     });
+    return recoveryCode;
   } finally {
     await step("closes the vault", async () => vault.close());
   }

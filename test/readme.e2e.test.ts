@@ -64,7 +64,7 @@ describe("the README", () => {
 });
 
 describe("the README's code", () => {
-  const [example = "", inAVault = "", ...others] = blocks("js");
+  const [example = "", inAVault = "", files = "", ...others] = blocks("js");
   let app: string;
 
   beforeAll(async () => {
@@ -95,6 +95,22 @@ describe("the README's code", () => {
         await vault.close();
       }`;
     expect(await runScript(app, "more.js", source)).toBe("unlocked true\n");
+  });
+
+  test("encrypts a file, gives it back, reads in its middle, and pipes a stream through", async () => {
+    const film = new Uint8Array(100_000).map((_, at) => at % 251);
+    await writeFile(join(app, "film.mp4"), film);
+    const source = `import { openVault, passphrase } from "coffer";
+      const vault = await openVault("my.vault", { unlock: passphrase("correct horse battery staple") });
+      try {
+        ${files}
+        console.log(middle.length, middle[0], text);
+      } finally {
+        await vault.close();
+      }`;
+    expect(await runScript(app, "files.js", source)).toBe(`4096 ${50_000 % 251} any web stream\n`);
+    expect(new Uint8Array(await readFile(join(app, "film-back.mp4")))).toEqual(film);
+    expect(await readFile(join(app, "film.mp4.cof"))).not.toEqual(await readFile(join(app, "film.mp4")));
   });
 });
 
