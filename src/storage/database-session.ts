@@ -77,7 +77,11 @@ export class DatabaseSession implements RecordReader {
     report: (event: StorageEvent) => void,
   ): Promise<DatabaseSession> {
     const store = new SealedStore(engine, keys.database, header.vaultId);
-    assertNotRolledBack(readState(store), header);
+    try {
+      assertNotRolledBack(readState(store), header);
+    } finally {
+      store.forget();
+    }
     return DatabaseSession.beginAnyAge(engine, keys, header, report);
   }
 
@@ -90,15 +94,20 @@ export class DatabaseSession implements RecordReader {
     report: (event: StorageEvent) => void,
   ): Promise<DatabaseSession> {
     const store = new SealedStore(engine, keys.database, header.vaultId);
-    const state = readState(store);
-    const found = await checkKeyTables(store, keys.set, state.sets);
-    if (found.repairs.length > 0) {
-      report({
-        type: "damage",
-        message: "Key records were damaged on disk and are restored from their mirrors.",
-      });
+    try {
+      const state = readState(store);
+      const found = await checkKeyTables(store, keys.set, state.sets);
+      if (found.repairs.length > 0) {
+        report({
+          type: "damage",
+          message: "Key records were damaged on disk and are restored from their mirrors.",
+        });
+      }
+      return new DatabaseSession(store, keys, report, state, found);
+    } catch (error) {
+      store.forget();
+      throw error;
     }
-    return new DatabaseSession(store, keys, report, state, found);
   }
 
   /**
