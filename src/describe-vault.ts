@@ -5,6 +5,7 @@
 import { hex } from "./bytes.ts";
 import { isCofferError } from "./errors.ts";
 import type { ParsedSlot } from "./formats/header.ts";
+import { statedDate } from "./formats/stated-date.ts";
 import type { SlotKind } from "./formats/slot-header.ts";
 import type { FileSystem } from "./storage/file-system.ts";
 import { readHeaderCopies } from "./storage/header-copies.ts";
@@ -42,7 +43,7 @@ export type VaultDescription =
 
 /** Returns what may be said of a slot to anybody. */
 export function describeSlot({ header, label }: ParsedSlot): SlotDescription {
-  const createdAt = new Date(header.createdAtMs);
+  const createdAt = statedDate(header.createdAtMs);
   return { id: hex(header.id), kind: header.fields.kind, label, createdAt };
 }
 

@@ -8,6 +8,7 @@ import { hex } from "../bytes.ts";
 import { type EncryptionContext, decodeContext } from "../formats/context.ts";
 import { cut, fileOffsets, type ParsedFileHead, parseFileHead } from "../formats/file.ts";
 import { type KeyEntry, keyEntryId, parseKeyArea } from "../formats/key-area.ts";
+import { statedDate } from "../formats/stated-date.ts";
 import { formatKeyId } from "../keystore/key-reference.ts";
 import type { FileSystem } from "../storage/file-system.ts";
 import { readBeginning } from "./open-envelope.ts";
@@ -60,7 +61,7 @@ export async function readFileInfo(fs: FileSystem, path: string): Promise<FileIn
       authenticated: false,
       fileId: hex(head.fileId),
       segmentBytes: head.segmentPlaintextBytes,
-      createdAt: createdAtMs === undefined ? undefined : new Date(createdAtMs),
+      createdAt: createdAtMs === undefined ? undefined : statedDate(createdAtMs),
       encryptionContext:
         storedContext === undefined ? undefined : Object.fromEntries(decodeContext(storedContext)),
       encryptedBytes: source.stats.size,
@@ -91,5 +92,5 @@ function describe(entry: KeyEntry): FileKeyInfo {
   if (entry.kind === "unknown") return { kind: "unknown", id };
   const { kind } = entry.header.fields;
   if (kind !== "passphrase" && kind !== "pkcs11") return { kind: "unknown", id };
-  return { kind, id, createdAt: new Date(entry.header.createdAtMs) };
+  return { kind, id, createdAt: statedDate(entry.header.createdAtMs) };
 }
