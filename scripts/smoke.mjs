@@ -1,12 +1,13 @@
 /**
  * Uses the installed package as an app would, and only through what it exports.
  * Run in a folder where `coffer` is installed: `node smoke.mjs import` or `node smoke.mjs require`.
+ * With a third argument, a folder of golden vaults, each of them is opened from a copy.
  * Prints one line and exits 0, or throws.
  * @module
  */
 import assert from "node:assert/strict";
 import { Buffer } from "node:buffer";
-import { mkdtemp, readFile, readdir, rm } from "node:fs/promises";
+import { chmod, cp, mkdtemp, readFile, readdir, rm } from "node:fs/promises";
 import { createRequire } from "node:module";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -31,6 +32,8 @@ try {
   await opensAgain(recovery(code), blob);
   await holdsNoPlaintext();
   await exportsNothingElse();
+  await testsInMemory();
+  if (process.argv[3] !== undefined) await opensGoldenVaults(process.argv[3]);
 } finally {
   await rm(folder, { recursive: true, force: true });
 }
@@ -91,6 +94,43 @@ async function holdsNoPlaintext() {
       assert.ok(!bytes.includes(text), `${file.name} holds ${text}`);
     }
   }
+}
+
+/** Vaults of the first release, one for each kind of way in. */
+async function opensGoldenVaults(golden) {
+  const { combined, keychain } = coffer;
+  const other = (bytes) => Uint8Array.from(bytes, (byte) => byte ^ 0x5a);
+  const unlockers = {
+    passphrase: (given) => passphrase(given.passphrase),
+    recovery: (given) => recovery(given.code),
+    keychain: () => keychain({ backend: "golden", protect: other, unprotect: other }),
+    combined: ({ passphrases: [first, second] }) => combined(passphrase(first), passphrase(second)),
+  };
+  const names = (await readdir(golden)).filter((name) => name.endsWith(".json"));
+  assert.ok(names.length > 3, "there are golden vaults");
+  for (const name of names) {
+    const sidecar = JSON.parse(await readFile(join(golden, name), "utf8"));
+    const directory = join(folder, name.replace(".json", ""));
+    await cp(directory.replace(folder, golden), directory, { recursive: true });
+    await chmod(directory, 0o700);
+    const unlock = unlockers[sidecar.unlock.kind](sidecar.unlock);
+    const vault = await openVault(directory, { unlock, anchor: sidecar.anchor });
+    const opened = await vault.kms.decrypt({
+      ciphertextBlob: sidecar.blob,
+      encryptionContext: sidecar.context,
+    });
+    assert.equal(new TextDecoder().decode(opened.plaintext), sidecar.plaintext);
+    await vault.close();
+  }
+}
+
+async function testsInMemory() {
+  const { cheapPassphrase, ManualClock, memoryVaults } =
+    how === "import" ? await import("coffer/testing") : createRequire(import.meta.url)("coffer/testing");
+  const vaults = memoryVaults({ clock: new ManualClock(0) });
+  const { vault } = await vaults.createVault("in memory", { unlock: cheapPassphrase(secret) });
+  await vault.close();
+  assert.equal((await vaults.describeVault("in memory")).exists, true);
 }
 
 async function exportsNothingElse() {
