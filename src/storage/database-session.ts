@@ -22,7 +22,7 @@ import { salvageKeyTables, UNKNOWN_STATE } from "./salvage.ts";
 import type { IndexRange, RecordIndex } from "./record-index.ts";
 import { isSummed, type SealedChange, setsAfter } from "./sealed-change.ts";
 import { SealedStore } from "./sealed-store.ts";
-import type { Store, StoreOperation } from "./store.ts";
+import type { Store, StoreOperation, StoreReader, StoreSnapshot } from "./store.ts";
 import type { RecordReader } from "./transaction.ts";
 
 /** What happened to the files, for the vault to tell its user. */
@@ -48,6 +48,8 @@ export class DatabaseSession implements RecordReader {
   readonly #report: (event: StorageEvent) => void;
   #state: StateRecord;
   #repairs: StoreOperation[];
+  /** What reads see: the engine, or, while a batch is written, what was before it. */
+  #reads: StoreReader;
 
   private constructor(
     store: SealedStore,
@@ -57,6 +59,7 @@ export class DatabaseSession implements RecordReader {
     found: { readonly index: RecordIndex; readonly repairs: readonly StoreOperation[] },
   ) {
     this.store = store;
+    this.#reads = store.inner;
     this.#keys = keys;
     this.#report = report;
     this.#state = state;
@@ -166,6 +169,17 @@ export class DatabaseSession implements RecordReader {
     return setsAfter(this.#state.sets, changes, this.#keys.set, (key) => this.#index.get(key));
   }
 
+  /**
+   * Keeps reads to what is durable now, until {@link DatabaseSession.adopt}: the engine shows a batch at a moment of
+   * its own, before it says that it is durable, and a record of it would be taken for an altered one.
+   * @returns what the caller disposes of afterwards.
+   */
+  holdReads(): StoreSnapshot {
+    const before = this.store.inner.snapshot();
+    this.#reads = before;
+    return before;
+  }
+
   /** Takes over what a durable batch has made true. */
   adopt(state: StateRecord, changes: readonly SealedChange[]): void {
     for (const { key, value } of changes) {
@@ -175,6 +189,7 @@ export class DatabaseSession implements RecordReader {
     }
     this.#state = state;
     this.#repairs = [];
+    this.#reads = this.store.inner;
   }
 
   /** Forgets all. The keys belong to the caller. */
@@ -185,17 +200,17 @@ export class DatabaseSession implements RecordReader {
 
   /** What no sum covers is taken as it lies: its seal alone vouches for it. */
   #stored(key: Uint8Array): Uint8Array | undefined {
-    if (!isSummed(key)) return this.store.inner.get(key);
+    if (!isSummed(key)) return this.#reads.get(key);
     const expected = this.#index.get(key);
     return expected && this.#storedBytes(key, expected);
   }
 
   /** A known record is taken from its mirror when its own bytes are gone or altered. */
   #storedBytes(key: Uint8Array, expected: Uint8Array): Uint8Array {
-    const own = this.store.inner.get(key);
+    const own = this.#reads.get(key);
     if (own !== undefined && equal(setHmac(this.#keys.set, key, own), expected)) return own;
     const mirror = mirrorKey(key);
-    const copy = mirror === undefined ? undefined : this.store.inner.get(mirror);
+    const copy = mirror === undefined ? undefined : this.#reads.get(mirror);
     if (copy !== undefined && equal(setHmac(this.#keys.set, key, copy), expected)) {
       this.#report({
         type: "damage",

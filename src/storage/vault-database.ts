@@ -317,15 +317,9 @@ export class VaultDatabase implements RecordReader {
     await this.#queue.stop(reason);
     await this.#loading?.catch(() => undefined);
     try {
-      if (this.#headers.isTorn) await this.#headers.settle();
-      if (this.#owesWitness) await this.#nameHeader();
-      const sequence = this.#session?.state.sequence ?? 0;
-      if (sequence > this.header.sequence) {
-        await this.#headers.settle();
-        await this.#headers.publish(await this.#headers.prepare({ sequence }));
-      }
+      await this.#bringHeaderUpToDate();
     } catch (error) {
-      this.#warnOfHeader(error);
+      if (!isReadOnly(error)) this.#warnOfHeader(error);
     } finally {
       this.#wipe();
     }
@@ -420,6 +414,20 @@ export class VaultDatabase implements RecordReader {
     }
   }
 
+  /** What the last change could not do, or a crash before this session. */
+  async #bringHeaderUpToDate(): Promise<void> {
+    const isBehind = (): boolean => (this.#session?.state.sequence ?? 0) > this.header.sequence;
+    if (!this.#headers.isTorn && !this.#owesWitness && !isBehind()) return;
+    // Without the lock somebody else may have written a newer one.
+    await this.#options.beforeCommit();
+    if (this.#headers.isTorn) await this.#headers.settle();
+    if (this.#owesWitness) await this.#nameHeader();
+    if (!isBehind()) return;
+    await this.#headers.settle();
+    const { sequence } = this.#reader.state;
+    await this.#headers.publish(await this.#headers.prepare({ sequence }));
+  }
+
   /** Writes a batch with nothing but the state, so that older headers are known for what they are [F-113]. */
   async #nameHeader(): Promise<void> {
     const witness = await this.#headers.settle();
@@ -438,12 +446,15 @@ export class VaultDatabase implements RecordReader {
     const stateKey = recordKey.state();
     const value = session.store.seal(stateKey, encodeRecord(TABLES.state, state));
     batch.push({ type: "put", key: stateKey, value });
+    let before: StoreSnapshot | undefined;
     try {
+      before = session.holdReads();
       await session.store.inner.write(batch);
       session.adopt(state, changes);
       this.#notify(changes.map(({ key }) => key));
     } catch (error) {
       this.#endSession();
+      await before?.dispose().catch(() => undefined);
       const found = await this.#load(true).catch((reason: unknown) => {
         throw outcomeUnknown(reason);
       });
@@ -451,6 +462,8 @@ export class VaultDatabase implements RecordReader {
       await this.#headers.discard();
       throw error;
     }
+    // Not before the batch counts, and soon: it keeps removed secrets in the files, where a search would find them.
+    await before.dispose().catch(() => undefined);
   }
 
   #warnOfClock({ clockMs, leap }: BelievedTime): void {
@@ -498,6 +511,11 @@ export class VaultDatabase implements RecordReader {
 
 function copyOf({ header, database, set, name }: DatabaseKeys): DatabaseKeys {
   return { header: copy(header), database: copy(database), set: copy(set), name: copy(name) };
+}
+
+/** True for the refusal of a ground on which nothing is written. */
+function isReadOnly(error: unknown): boolean {
+  return isCofferError(error, "COFFER_IO") && error.details["reason"] === "read-only";
 }
 
 function outcomeUnknown(cause: unknown): IoError {
