@@ -8,28 +8,38 @@ import type { Command } from "./command.ts";
 import { dataKeyCommand } from "./data-key.ts";
 import { decryptCommand } from "./decrypt.ts";
 import { doctorCommand } from "./doctor.ts";
+import { withDryRun } from "./dry-run.ts";
 import { encryptCommand } from "./encrypt.ts";
 import { fileKeyCommands } from "./file-keys.ts";
 import { fileCommands } from "./file.ts";
 import { initCommand } from "./init.ts";
 import { keyChangeCommands } from "./key-changes.ts";
+import { keyFactCommands } from "./key-facts.ts";
 import { keyCommands } from "./key.ts";
+import { ownDataKeyCommands } from "./own-data-key.ts";
 import { reEncryptCommand } from "./re-encrypt.ts";
 import { rotateRootCommand } from "./rotate-root.ts";
 import { slotCommands } from "./slot.ts";
 import { statusCommand } from "./status.ts";
 
-export const COMMANDS: readonly Command[] = [
-  initCommand,
-  statusCommand,
-  doctorCommand,
+/** Those that perform an operation of the KMS. */
+const KMS_COMMANDS: readonly Command[] = [
   ...keyCommands,
+  ...keyFactCommands,
   ...keyChangeCommands,
   ...aliasCommands,
   encryptCommand,
   decryptCommand,
   reEncryptCommand,
   dataKeyCommand,
+  ...ownDataKeyCommands,
+];
+
+export const COMMANDS: readonly Command[] = [
+  initCommand,
+  statusCommand,
+  doctorCommand,
+  ...KMS_COMMANDS.map(withDryRun),
   ...slotCommands,
   rotateRootCommand,
   ...fileCommands,

@@ -5,6 +5,8 @@
 import { CofferError, describeVault, openVault, type Vault, type VaultDescription } from "../../index.ts";
 import type { OptionSpec } from "./arguments.ts";
 import { GENERAL_OPTIONS, type Invocation, VAULT_OPTION, vaultDirectory } from "./command.ts";
+import { DryRunEnd, dryRunOf } from "./dry-run.ts";
+import type { Output } from "./output.ts";
 import { SECRET_OPTIONS, unlockerFrom } from "./secret-input.ts";
 
 /** Options of every command that opens a vault. */
@@ -31,9 +33,24 @@ export async function withVault<Result>(
   vault.on("warning", ({ message }) => output.warning(message));
   vault.on("damage", ({ message }) => output.warning(message));
   try {
-    return await work(vault);
+    if (!args.has("dry-run")) return await work(vault);
+    await work(dryRunOf(vault));
+    throw new DryRunEnd();
   } finally {
+    await closeVault(vault, output);
+  }
+}
+
+/**
+ * Closes a vault after its work. What was done is done, and its answer may be a recovery code that is shown once: it is
+ * not given up because the end did not come off in full.
+ */
+export async function closeVault(vault: Vault, output: Pick<Output, "warning">): Promise<void> {
+  try {
     await vault.close();
+  } catch (error) {
+    const why = error instanceof Error ? error.message : "unknown error";
+    output.warning(`The vault was not closed in full: ${why}`);
   }
 }
 
