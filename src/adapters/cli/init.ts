@@ -6,6 +6,7 @@ import { CofferError, createVault, describeVault } from "../../index.ts";
 import { type Command, GENERAL_OPTIONS, type Invocation } from "./command.ts";
 import { recoveryLines } from "./recovery-lines.ts";
 import { NEW_SECRET_OPTIONS, newPassphraseFrom } from "./secret-input.ts";
+import { closeVault } from "./vault-session.ts";
 
 export const initCommand: Command = {
   name: "init",
@@ -35,7 +36,7 @@ async function run({ args, output, signal }: Invocation): Promise<void> {
     onWarning: ({ message }) => output.warning(message),
   });
   const { id } = vault;
-  await vault.close();
+  await closeVault(vault, output);
   if (recoveryCode !== undefined) output.note(recoveryLines(recoveryCode));
   const value = { id, directory, ...(recoveryCode !== undefined && { recoveryCode }) };
   await output.result(value, [`vault ${id} is ready in ${directory}`]);
