@@ -9,9 +9,9 @@ import { wipe } from "../secret.ts";
 import { AuthenticationError, MalformedError } from "./failures.ts";
 import { ownMemory } from "./own-memory.ts";
 
-export const GCM_KEY_BYTES = 32;
+const GCM_KEY_BYTES = 32;
 export const GCM_NONCE_BYTES = 12;
-export const GCM_TAG_BYTES = 16;
+const GCM_TAG_BYTES = 16;
 
 /** The cipher's name and tag length: without the second, Node 20 to 24 accept a tag of 4 bytes. */
 const CIPHER = "aes-256-gcm";

@@ -9,7 +9,7 @@ import { AuthenticationError, MalformedError } from "./failures.ts";
 import { expand } from "./hkdf.ts";
 import { randomFor } from "./random.ts";
 
-export const FLOE_KEY_BYTES = 32;
+const FLOE_KEY_BYTES = 32;
 export const FLOE_HEADER_BYTES = 74;
 /** Length of a sealed segment minus its plaintext: length field 4, nonce 12, tag 16. */
 export const FLOE_SEGMENT_OVERHEAD_BYTES = 32;

@@ -14,8 +14,8 @@ import { randomFor } from "./random.ts";
 
 /** Length of sealed bytes minus their plaintext, in bytes. */
 export const SEAL_OVERHEAD_BYTES = 72;
-export const SEAL_KEY_BYTES = 32;
-export const SEAL_SALT_BYTES = 24;
+const SEAL_KEY_BYTES = 32;
+const SEAL_SALT_BYTES = 24;
 
 const LABEL = label("c2sp.org/chunked-encryption@v1+AEAD_AES_256_GCM");
 const COMMITMENT_BYTES = 32;

@@ -11,7 +11,7 @@ import { ID_BYTES, KEY_BYTES } from "./key-schedule.ts";
 
 const PREFIX = "coffer1.";
 /** Characters of every anchor. */
-export const ANCHOR_LENGTH = 104;
+const ANCHOR_LENGTH = 104;
 const GENERATION_OFFSET = 16;
 const SEQUENCE_OFFSET = 24;
 const AUDIT_NEXT_OFFSET = 32;

@@ -6,7 +6,7 @@ import { hex } from "../bytes.ts";
 import { redact, wipe } from "../secret.ts";
 
 /** At most this many blob keys of 32 bytes; with their names about 200 KiB. */
-export const BLOB_KEY_CACHE_SIZE = 1024;
+const BLOB_KEY_CACHE_SIZE = 1024;
 
 export class BlobKeyCache {
   readonly #capacity: number;

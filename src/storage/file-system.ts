@@ -38,7 +38,7 @@ export const FILE_MODE = 0o600;
 export const DIRECTORY_MODE = 0o700;
 
 /** How long a rename is retried on win32, in milliseconds. */
-export const RENAME_RETRY_MS = 10_000;
+const RENAME_RETRY_MS = 10_000;
 
 const READ_CHUNK_BYTES = 65_536;
 

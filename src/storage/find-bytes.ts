@@ -12,7 +12,7 @@ const LOG_HEADER_BYTES = 7;
 const BLOCKS_PER_READ = 32;
 
 /** Longest pattern, so that one crosses at most one edge of a block. */
-export const MAX_PATTERN_BYTES = 1024;
+const MAX_PATTERN_BYTES = 1024;
 
 /** A pattern (by its place in the argument) that occurs in a file. */
 export interface FoundBytes {

@@ -65,9 +65,6 @@ interface LevelIterator {
 interface LevelSnapshot {
   close(): Promise<void>;
 }
-interface LevelConstructor {
-  repair(directory: string): Promise<void>;
-}
 type LevelOperation = { type: "put"; key: Uint8Array; value: Uint8Array } | { type: "del"; key: Uint8Array };
 
 /**
@@ -93,19 +90,6 @@ export async function openLevelStore(directory: string, options: LevelStoreOptio
     await store?.close().catch(() => undefined);
     openDatabases().delete(identity);
     throw ioError(error, "open the database");
-  }
-}
-
-/**
- * Rebuilds a database that LevelDB refuses, from the tables and logs that are left. Only ever on a copy: it moves
- * files away, and what it brings back is as untrusted as before.
- */
-export async function repairLevelStore(directory: string): Promise<void> {
-  const { Level } = await import("level");
-  try {
-    await (Level as unknown as LevelConstructor).repair(directory);
-  } catch (error) {
-    throw openError(error);
   }
 }
 
