@@ -15,6 +15,12 @@ import {
 /** Bytes that wait on either side before the writer is asked to wait. */
 const HIGH_WATER_BYTES = 1_048_576;
 
+/**
+ * After so many bytes, half a millisecond of work, the event loop has its turn: a source that is always ready would
+ * otherwise hold it until the end, as streams go on in microtasks alone.
+ */
+const TURN_BYTES = 1_048_576;
+
 /** Turns bytes into bytes. Only one of its functions runs at a time, and none after `end`. */
 export interface ByteStep {
   /** Takes a piece, and returns what can be given out. Must not keep the piece itself. */
@@ -44,6 +50,7 @@ class ByteStream {
   #resume: (() => void) | undefined;
   #failure: { readonly reason: unknown } | undefined;
   #isEnded = false;
+  #bytesThisTurn = 0;
 
   constructor(step: ByteStep, signal: AbortSignal | undefined) {
     this.#step = step;
@@ -78,9 +85,22 @@ class ByteStream {
     if (!(piece instanceof Uint8Array)) {
       throw new TypeError(`stream: expected chunks of Uint8Array, got ${typeof piece}`);
     }
-    this.#giveOut(await this.#step.push(piece));
-    while (this.#isFull()) await new Promise<void>((resolve) => (this.#resume = resolve));
-    this.#throwFailure();
+    let at = 0;
+    do {
+      const part = piece.subarray(at, at + TURN_BYTES - this.#bytesThisTurn);
+      at += part.length;
+      this.#giveOut(await this.#step.push(part));
+      while (this.#isFull()) await new Promise<void>((resolve) => (this.#resume = resolve));
+      await this.#takeTurns(part.length);
+      this.#throwFailure();
+    } while (at < piece.length);
+  }
+
+  async #takeTurns(bytes: number): Promise<void> {
+    this.#bytesThisTurn += bytes;
+    if (this.#bytesThisTurn < TURN_BYTES) return;
+    this.#bytesThisTurn = 0;
+    await new Promise<void>((resolve) => setImmediate(resolve));
   }
 
   async #close(): Promise<void> {

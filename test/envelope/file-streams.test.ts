@@ -269,3 +269,27 @@ test("a stream and a reader at work are use of the vault, so that it does not lo
   await gather(streamOf(piecesOf(plaintext, 50_000)).pipeThrough(files.encryptStream()));
   expect(uses).toBe(1 + Math.ceil(plaintext.length / 50_000));
 });
+
+describe("the event loop", () => {
+  const fresh = fileGround();
+
+  test.each([
+    ["in pieces of 64 KiB", 65_536],
+    ["in one piece", 8 * 1_048_576],
+  ])("has its turns while 8 MiB come %s from a source that is always ready", async (_how, length) => {
+    let turns = 0;
+    let isOver = false;
+    const countTurn = (): void => {
+      turns += 1;
+      if (!isOver) setImmediate(countTurn);
+    };
+    setImmediate(countTurn);
+    const sealed = streamOf(piecesOf(new Uint8Array(8 * 1_048_576), length)).pipeThrough(
+      fresh.files.encryptStream({}),
+    );
+    for await (const piece of sealed.pipeThrough(fresh.files.decryptStream({})))
+      expect(piece.length).toBeGreaterThan(0);
+    isOver = true;
+    expect(turns).toBeGreaterThanOrEqual(8);
+  });
+});
