@@ -3,7 +3,9 @@
  * @module
  */
 import { aliasCommands } from "./alias.ts";
+import { anchorCommand } from "./anchor.ts";
 import { nearestName, UsageError } from "./arguments.ts";
+import { backupCommands } from "./backup.ts";
 import type { Command } from "./command.ts";
 import { dataKeyCommand } from "./data-key.ts";
 import { decryptCommand } from "./decrypt.ts";
@@ -39,6 +41,8 @@ export const COMMANDS: readonly Command[] = [
   initCommand,
   statusCommand,
   doctorCommand,
+  ...backupCommands,
+  anchorCommand,
   ...KMS_COMMANDS.map(withDryRun),
   ...slotCommands,
   rotateRootCommand,
