@@ -75,16 +75,23 @@ describe("modes", () => {
 /** Puts something else into a file's place; returns what must not change. */
 type Plant = (path: string) => { readonly outside?: string };
 
+/** A folder outside the vault, removed with it. */
+function outsideOf(path: string): string {
+  const vault = path.slice(0, path.lastIndexOf("/vault/"));
+  mkdirSync(join(vault, "elsewhere"), { recursive: true, mode: 0o700 });
+  return join(vault, "elsewhere");
+}
+
 const PLANTS: Readonly<Record<string, Plant>> = {
   "symbolic link": (path) => {
-    const outside = `${dirname(dirname(path))}-outside`;
+    const outside = join(outsideOf(path), "outside");
     writeFileSync(outside, existsSync(path) ? readFileSync(path) : "outside", { mode: 0o640 });
     rmSync(path, { recursive: true, force: true });
     symlinkSync(outside, path);
     return { outside };
   },
   "dangling link": (path) => {
-    const outside = `${dirname(dirname(path))}-nothing`;
+    const outside = join(outsideOf(path), "nothing");
     rmSync(path, { recursive: true, force: true });
     symlinkSync(outside, path);
     return { outside };
@@ -100,7 +107,7 @@ const PLANTS: Readonly<Record<string, Plant>> = {
     return {};
   },
   "hard link": (path) => {
-    const outside = `${dirname(dirname(path))}-outside`;
+    const outside = join(outsideOf(path), "outside");
     writeFileSync(outside, existsSync(path) ? readFileSync(path) : "outside", { mode: 0o600 });
     rmSync(path, { recursive: true, force: true });
     linkSync(outside, path);

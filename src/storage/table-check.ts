@@ -12,6 +12,8 @@ import type { FileSystem } from "./file-system.ts";
 
 export const FOOTER_BYTES = 48;
 export const BLOCK_TRAILER_BYTES = 5;
+/** The last bytes of every table. */
+const MAGIC: Uint8Array = Uint8Array.of(0x57, 0xfb, 0x80, 0x8b, 0x24, 0x75, 0x47, 0xdb);
 const INTERNAL_KEY_MIN_BYTES = 8;
 export const MAX_TABLE_BYTES = 1_073_741_824;
 
@@ -32,7 +34,8 @@ export async function findFatalTable(fs: FileSystem, directory: string): Promise
 
 /** True when reading this table would end the process. One that LevelDB refuses in words is none. */
 export function isFatalTable(bytes: Uint8Array): boolean {
-  if (bytes.length < FOOTER_BYTES) return false;
+  // One without its end was never finished, by a killed process or on a full disk, and LevelDB passes over it.
+  if (bytes.length < FOOTER_BYTES || compare(bytes.subarray(-MAGIC.length), MAGIC) !== 0) return false;
   // Footer: handle of the index of indexes, handle of the index, zeros, magic.
   const footer = bytes.length - FOOTER_BYTES;
   const meta = readHandle(bytes, footer);

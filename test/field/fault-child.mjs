@@ -85,7 +85,14 @@ process.on("message", (command) => {
     (answer) => process.send({ ok: answer ?? true, notices }),
     (/** @type {unknown} */ error) => {
       if (isCofferError(error))
-        process.send({ code: error.code, reason: error.details.reason, errno: error.details.errno, notices });
+        process.send({
+          code: error.code,
+          message: error.message,
+          cause: String(error.cause?.cause ?? error.cause),
+          reason: error.details.reason,
+          errno: error.details.errno,
+          notices,
+        });
       else process.send({ bad: error instanceof Error ? error.stack : String(error), notices });
     },
   );

@@ -79,6 +79,12 @@ describe("a look at a table before LevelDB reads it", () => {
     expect(isFatalTable(table)).toBe(false);
   });
 
+  test("passes one that was never finished: a full disk or a killed process leaves such", () => {
+    for (let length = 0; length < table.length; length += 101) {
+      expect(isFatalTable(table.subarray(0, length)), `${length} bytes`).toBe(false);
+    }
+  });
+
   test("passes a changed value: its record is healed from its mirror", () => {
     const damaged = Uint8Array.from(table);
     const at = Buffer.from(damaged).indexOf(valueOf(9));
