@@ -8,7 +8,7 @@ import { AccessDeniedError, isCofferError, VaultInUseError } from "./errors.ts";
 import type { ParsedAnchor } from "./formats/anchor.ts";
 import type { ParsedHeader } from "./formats/header.ts";
 import type { OpenEngine } from "./keystore/new-vault.ts";
-import { UnlockedVault } from "./keystore/unlocked-vault.ts";
+import { assertAuthentic, UnlockedVault } from "./keystore/unlocked-vault.ts";
 import { wipe } from "./secret.ts";
 import { type AccessFinding, inspectAccess } from "./storage/access.ts";
 import { CopiedDatabase, type DatabaseGround } from "./storage/database-ground.ts";
@@ -146,6 +146,7 @@ export class VaultOpening {
     const { fs, directory, clock } = this;
     const isOpen = this.#engine !== undefined;
     try {
+      if (!this.#isSalvage) assertAuthentic(copies.header, root);
       const ground = (this.#ground ??= this.#groundOf(copies.header));
       const engine = (this.#engine ??= await this.#openEngine(ground));
       return await UnlockedVault.begin(root, {

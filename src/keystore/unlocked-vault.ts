@@ -11,7 +11,8 @@ import {
   verifyAnchorMac,
 } from "../formats/anchor.ts";
 import { type HeaderSlot, type ParsedHeader, verifyHeaderMac } from "../formats/header.ts";
-import { redact } from "../secret.ts";
+import { headerKey } from "../formats/key-schedule.ts";
+import { redact, wipe } from "../secret.ts";
 import { VaultDatabase, type VaultDatabaseOptions } from "../storage/vault-database.ts";
 import { resealMaterial } from "./key-material.ts";
 import { Keystore } from "./keystore.ts";
@@ -37,14 +38,13 @@ export class UnlockedVault {
   }
 
   /**
-   * Proves header and database with the root key. Takes `root` over: it is wiped at the end, or when this fails.
+   * Proves the database with the root key; the header is proven, by {@link assertAuthentic}. Takes `root` over: it is wiped at the end, or when this fails.
    * @throws DamagedError, RolledBackError, IoError as docs/format.md#open has it.
    */
   static async begin(root: Uint8Array, options: UnlockOptions): Promise<UnlockedVault> {
     const { header } = options.copies;
     const keys = new VaultKeys(root, header.vaultId);
     try {
-      if (options.isSalvage !== true) assertAuthentic(header, keys);
       const { anchor: fields } = options;
       const anchor = fields && { fields, isGenuine: verifyAnchorMac(fields, keys.anchor) };
       return new UnlockedVault(await VaultDatabase.open({ ...options, keys, anchor }), keys);
@@ -115,9 +115,17 @@ export class UnlockedVault {
   }
 }
 
-/** After a slot has opened, nothing but the slots is believed before this. */
-function assertAuthentic(header: ParsedHeader, keys: VaultKeys): void {
-  if (verifyHeaderMac(header, keys.header)) return;
+/**
+ * After a slot has opened, nothing but the slots is believed before this: not even which database there is [F-54].
+ * @throws DamagedError
+ */
+export function assertAuthentic(header: ParsedHeader, root: Uint8Array): void {
+  const key = headerKey(root, header.vaultId);
+  try {
+    if (verifyHeaderMac(header, key)) return;
+  } finally {
+    wipe(key);
+  }
   throw new DamagedError(
     "The vault header was changed by somebody without the vault's keys. Keep the directory as it is and restore a backup beside it.",
     { details: { part: "header" } },
