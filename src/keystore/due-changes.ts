@@ -4,6 +4,7 @@
  * Source: docs/format.md#commit [F-116].
  * @module
  */
+import { hex } from "../bytes.ts";
 import { recordKey } from "../formats/records/record-key.ts";
 import { type DueRecord, type KeyRecord, TABLES } from "../formats/records/tables.ts";
 import type { RecordReader, Transaction } from "../storage/transaction.ts";
@@ -26,6 +27,8 @@ export class DueChanges {
   #running: Promise<void> | undefined;
   #failedAtMs: number | undefined;
   #hasWarned = false;
+  /** First bytes of removed secrets that may still be in the files, for the next attempt to search for. */
+  #traces: Uint8Array[] = [];
 
   /** @param forgetKey told of each key that is gone. */
   constructor(database: VaultDatabase, keys: VaultKeys, forgetKey: (id: Uint8Array) => void) {
@@ -75,24 +78,27 @@ export class DueChanges {
 
   async #settleSome(levelKeys: readonly Uint8Array[]): Promise<void> {
     const database = this.#database;
-    const patterns = levelKeys.flatMap((key) => this.#tracesOf(database.get(TABLES.due, key)));
+    const found = new Map(levelKeys.flatMap((key) => this.#tracesOf(database.get(TABLES.due, key))));
     const gone = await database.change((transaction) => planDue(transaction, this.#keys, levelKeys));
     for (const id of gone) this.#forgetKey(id);
     if (gone.length === 0) return;
+    for (const id of gone) this.#traces.push(...(found.get(hex(id)) ?? []));
     const prefixes = gone.flatMap((id) => secretPrefixes(this.#keys, id));
-    if (!(await database.removeTraces({ prefixes, patterns }))) {
+    if (!(await database.removeTraces({ prefixes, patterns: this.#traces }))) {
       throw new Error("the bytes of a deleted key are still in the database's files");
     }
+    this.#traces = [];
     await database.change((transaction) => {
       for (const id of gone) setDue(transaction, this.#keys, id, "delete", undefined);
     });
   }
 
-  /** The stored bytes of a key that is to go. Only versions and the key itself hold secrets. */
-  #tracesOf(due: DueRecord | undefined): Uint8Array[] {
+  /** The stored bytes of a key that is to go, by its id. Only versions and the key itself hold secrets. */
+  #tracesOf(due: DueRecord | undefined): [string, Uint8Array[]][] {
     if (due?.what !== "delete") return [];
     const records = secretPrefixes(this.#keys, due.id).flatMap((prefix) => this.#database.keys({ prefix }));
-    return records.map((key) => this.#database.traceOf(key)).filter((trace) => trace !== undefined);
+    const traces = records.map((key) => this.#database.traceOf(key));
+    return [[hex(due.id), traces.filter((trace) => trace !== undefined)]];
   }
 
   #fail(error: unknown): void {
