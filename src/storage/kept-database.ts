@@ -74,6 +74,8 @@ export class KeptDatabase implements DatabaseGround {
       // Were this rename lost, the next open would put the old files back over a commit.
       await fs.syncDirectory(this.#directory);
     } catch (error) {
+      // What a failed flush was to make durable is not flushed by the next one: it is renamed anew then.
+      await fs.rename(this.#database + DROPPING, this.#database + KEPT).catch(() => undefined);
       throw ioError(error, "drop the kept database", this.#database);
     }
     this.#isKept = false;
