@@ -15,6 +15,8 @@ import { performInWorkers, WorkerUnavailableError } from "./worker-pool.ts";
 
 /** Shorter bodies are done before a thread has started. */
 const MIN_WORKER_BYTES = 16_777_216;
+/** Less than a thread takes: many files at once have a block each in one turn of the event loop. */
+const BLOCK_BYTES = 262_144;
 
 export interface BodyWork {
   readonly plan: BodyPlan;
@@ -52,6 +54,7 @@ async function workHere(work: BodyWork): Promise<void> {
   let rest = work.end === 0 ? undefined : { first: 0, end: work.end };
   await workOnRanges({
     plan,
+    blockBytes: BLOCK_BYTES,
     source: source.handle,
     target: destination.handle,
     segments,

@@ -17,6 +17,9 @@ import {
   type WorkerJob,
 } from "./worker-job.ts";
 
+/** Half a millisecond of work. */
+const BLOCK_BYTES = 1_048_576;
+
 async function perform(job: WorkerJob): Promise<void> {
   const shared = new SharedProgress(job.shared);
   const segments = new FloeSegments(job.keys);
@@ -31,6 +34,7 @@ async function perform(job: WorkerJob): Promise<void> {
     let next: typeof first | undefined = first;
     await workOnRanges({
       plan,
+      blockBytes: BLOCK_BYTES,
       source,
       target,
       segments,

@@ -9,9 +9,6 @@ import type { FileHandle } from "../storage/file-system.ts";
 import { ioError } from "../storage/io-error.ts";
 import { fileFailure, sourceChanged } from "./file-failures.ts";
 
-/** Plaintext of one block, at most: one read and one write, and about half a millisecond of work. */
-const BLOCK_BYTES = 1_048_576;
-
 /** Where a body lies in source and target, and how it is cut. Numbers only, so that a worker can be sent it. */
 export interface BodyPlan {
   readonly direction: "seal" | "open";
@@ -35,6 +32,8 @@ export interface SegmentRange {
 
 export interface RangeWork {
   readonly plan: BodyPlan;
+  /** Plaintext of one block, at most, but a segment at least: one read, one stretch of work, one write. In bytes. */
+  readonly blockBytes: number;
   readonly source: FileHandle;
   readonly target: FileHandle;
   /** Borrowed. */
@@ -80,8 +79,8 @@ export async function workOnRanges(work: RangeWork): Promise<void> {
   }
 }
 
-function* blocksOf({ plan, nextRange }: RangeWork): Generator<SegmentRange> {
-  const segmentsPerBlock = segmentsPerStretch(plan, BLOCK_BYTES);
+function* blocksOf({ plan, blockBytes, nextRange }: RangeWork): Generator<SegmentRange> {
+  const segmentsPerBlock = segmentsPerStretch(plan, blockBytes);
   for (let range = nextRange(); range !== undefined; range = nextRange()) {
     for (let { first } = range; first < range.end; first += segmentsPerBlock) {
       yield { first, end: Math.min(first + segmentsPerBlock, range.end) };
