@@ -487,9 +487,14 @@ export class VaultDatabase implements RecordReader {
 
   #warnOfHeader(error: unknown): void {
     const why = error instanceof Error ? error.message : String(error);
+    // A slot change is in the header alone: it counts from its first copy on, and lasts from the flush on.
+    const what =
+      this.#owesWitness && this.#headers.isTorn
+        ? "The change counts, but a power cut may take it back: the vault header could not be written in full"
+        : "The change is durable, but the vault header could not be brought up to date";
     this.#options.report({
       type: "warning",
-      message: `The change is durable, but the vault header could not be brought up to date (${why}). It is tried again with the next change and on close.`,
+      message: `${what} (${why}). It is tried again with the next change and on close.`,
     });
   }
 
