@@ -1,7 +1,8 @@
 /**
- * Runs the benches: `npm run bench -- [NAME…] [--quick | --full] [--publish] [--install-peers] [--output FILE]`, all of
+ * Runs the benches: `npm run bench -- [NAME…] [--quick | --brief | --full] [--publish] [--install-peers] [--output FILE]`, all of
  * them or those named. Prints a table; a run of all, or one with `--output`, writes the numbers as JSON.
- * `--quick` only shows that the benches work: its numbers mean nothing. `--full` takes the largest files.
+ * `--quick` only shows that the benches work: its numbers mean nothing. `--full` takes the largest files, `--brief` smaller
+ * ones, for a busy machine.
  * `--publish` puts the run into `bench/README.md`, with its picture.
  * @module
  */
@@ -73,6 +74,21 @@ const FULL = {
   sparseBytes: 10 * GIB,
   reads: 10_000,
 };
+const BRIEF = {
+  ...USUAL,
+  rounds: 30,
+  opens: 9,
+  bulkRounds: 5,
+  memoryBytes: 32 * MIB,
+  peerRounds: 2,
+  peerBytes: 8 * MIB,
+  fileBytes: 128 * MIB,
+  partBytes: 64 * MIB,
+  sizesBytes: [KIB, 32 * KIB, MIB, 15 * MIB, 64 * MIB],
+  sparseBytes: 256 * MIB,
+  reads: 1000,
+  smallFilesCount: 250,
+};
 const QUICK = {
   ...USUAL,
   isQuick: true,
@@ -96,6 +112,7 @@ const { values, positionals } = parseArgs({
   allowPositionals: true,
   options: {
     quick: { type: "boolean", default: false },
+    brief: { type: "boolean", default: false },
     full: { type: "boolean", default: false },
     publish: { type: "boolean", default: false },
     "install-peers": { type: "boolean", default: false },
@@ -112,7 +129,8 @@ if (unknown !== undefined) {
 
 async function main() {
   if (values["install-peers"]) await installPeers();
-  const counts = values.quick ? QUICK : values.full ? FULL : USUAL;
+  const [, counts = USUAL] =
+    Object.entries({ quick: QUICK, brief: BRIEF, full: FULL }).find(([name]) => values[name]) ?? [];
   const before = loadavg()[0];
   const startedMs = performance.now();
   const lines = [];

@@ -1,4 +1,5 @@
 import { execFile } from "node:child_process";
+import { readdirSync } from "node:fs";
 import { readFile } from "node:fs/promises";
 import { join } from "node:path";
 import { promisify } from "node:util";
@@ -9,51 +10,89 @@ import { scratchDirectories } from "./storage/scratch.ts";
 const scratch = scratchDirectories();
 
 interface Line {
+  readonly question: string;
   readonly what: string;
-  readonly microseconds: number;
+  readonly value: number;
+  readonly unit: string;
+  readonly baseline?: string;
+  readonly baselineValue?: number;
   readonly ratio?: number;
-  readonly target?: { readonly ratio?: number; readonly milliseconds?: number };
+  readonly target?: { readonly of: "ratio" | "value"; readonly atLeast?: number; readonly atMost?: number };
   readonly isMet?: boolean;
 }
 
-test("the bench measures every question, prints a table and writes JSON", async () => {
+interface Drawing {
+  readonly pictureOf: (result: unknown) => string;
+}
+
+/** Plain JavaScript, as all of the bench. */
+function drawing(): Promise<Drawing> {
+  return import(new URL("../bench/picture.mjs", import.meta.url).href) as Promise<Drawing>;
+}
+
+test("the bench measures every question, prints a table and writes JSON that can be drawn", async () => {
   const output = join(await scratch(), "new/results.json");
   const { stdout } = await promisify(execFile)(
     process.execPath,
     [join(root, "bench/main.mjs"), "--quick", "--output", output],
-    { timeout: 50_000 },
+    { timeout: 55_000 },
   );
-  const { isQuick, lines } = JSON.parse(await readFile(output, "utf8")) as {
-    isQuick: boolean;
-    lines: Line[];
-  };
+  const result = JSON.parse(await readFile(output, "utf8")) as { isQuick: boolean; lines: Line[] };
+  const { isQuick, lines } = result;
   expect(isQuick).toBe(true);
-  expect(lines.map(({ what }) => what)).toEqual([
-    "encrypt, 32 B",
-    "decrypt, 32 B",
-    "generateDataKey, 32 B",
-    "encrypt, 1 KiB",
-    "decrypt, 1 KiB",
-    "generateDataKey, 1 KiB",
-    "encrypt, 6 KiB",
-    "decrypt, 6 KiB",
-    "open, 10 keys",
-    "open, 12 keys",
-    "describeKey, one key by its alias",
-    "describeKey, 12 keys by id in turn",
+  expect([...new Set(lines.map(({ question }) => question))]).toEqual([
+    "small data",
+    "opening a vault",
+    "describing keys",
+    "in memory, one thread",
+    "Web Streams",
+    "file to file, 17 MiB, not flushed",
+    "file to file, 17 MiB, flushed",
+    "segment sizes",
+    "threads, 17 MiB, not flushed",
+    "sizes, not flushed",
+    "memory above what there was before, at most",
+    "random 4 KiB reads of 1 MiB",
+    "10 files of 10 KiB, flushed",
+    "event loop late, at most",
   ]);
-  for (const { what, microseconds, ratio, target, isMet } of lines) {
-    expect(microseconds, what).toBeGreaterThan(0);
-    if (what.includes("crypt,") || what.includes("DataKey,")) expect(ratio, what).toBeGreaterThan(0);
-    expect(typeof isMet, what).toBe(target === undefined ? "undefined" : "boolean");
-    expect(stdout).toContain(`\n${what} `);
+  for (const { question, what, value, baseline, baselineValue, target, isMet } of lines) {
+    const name = `${question}: ${what}`;
+    expect(value, name).toBeGreaterThanOrEqual(0);
+    expect(typeof baselineValue, name).toBe(baseline === undefined ? "undefined" : "number");
+    expect(typeof isMet, name).toBe(target === undefined ? "undefined" : "boolean");
+    expect(stdout).toContain(`\n  ${what} `);
   }
-  expect(lines.filter(({ target }) => target !== undefined)).toHaveLength(5);
+  const { pictureOf } = await drawing();
+  const picture = pictureOf(result);
+  expect(picture).toMatch(/^<svg [^]*<\/svg>\n$/u);
+  // Ours in both directions and cp, once flushed and once not.
+  expect(picture.match(/<rect x=/gu)).toHaveLength(6);
 });
 
-test("bench/README.md has a row for every line of a full run", () => {
+test("the bench refuses a name that none of its benches has", async () => {
+  const running = promisify(execFile)(process.execPath, [join(root, "bench/main.mjs"), "speed"]);
+  await expect(running).rejects.toMatchObject({
+    code: 2,
+    stderr: expect.stringContaining("speed: no such bench") as unknown,
+  });
+});
+
+test("bench/README.md names every bench and has a row for every question of a full run", () => {
   const published = textOf("bench/README.md");
-  for (const what of ["encrypt, 1 KiB", "generateDataKey, 1 KiB", "open, 10,000 keys", "describeKey"]) {
-    expect(published).toContain(`\n${what}`);
+  for (const file of readdirSync(join(root, "bench")).filter((name) => name.endsWith(".bench.mjs"))) {
+    expect(published).toContain(`\`${file}\``);
+  }
+  for (const what of [
+    "encrypt, 1 KiB",
+    "generateDataKey, 1 KiB",
+    "open, 10,000 keys",
+    "describeKey",
+    "encryptFile",
+    "decryptFile",
+    "encryptStream",
+    "read, median",
+  ]) {
+    expect(published).toContain(`\n  ${what}`);
   }
 });

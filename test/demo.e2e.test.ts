@@ -74,7 +74,9 @@ describe("the demo", () => {
     await mkdir(join(app, "node_modules"));
     await cp(join(root, "demo"), join(app, "demo"), { recursive: true });
     await symlink(root, join(app, "node_modules/coffer"), "dir");
-    await symlink(join(root, "node_modules/@peculiar"), join(app, "node_modules/@peculiar"), "dir");
+    for (const name of ["@peculiar", "reflect-metadata"]) {
+      await symlink(join(root, "node_modules", name), join(app, "node_modules", name), "dir");
+    }
     const server = join(app, "demo/server.mjs");
     const honest = await readFile(server, "utf8");
     const leaking = honest
