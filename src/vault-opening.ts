@@ -18,6 +18,7 @@ import { ioError } from "./storage/io-error.ts";
 import { KeptDatabase } from "./storage/kept-database.ts";
 import { ReopenableStore } from "./storage/reopenable-store.ts";
 import { openSalvagedStore, SalvagedDatabase } from "./storage/salvaged-store.ts";
+import { findSyncing, type SyncFinding } from "./storage/sync-folder.ts";
 import { databaseDirectory, sweepVaultDirectory } from "./storage/vault-directory.ts";
 import { acquireVaultLock, inspectVaultLock, type VaultLock } from "./storage/vault-lock.ts";
 import type { VaultNotice } from "./vault-events.ts";
@@ -91,6 +92,9 @@ export class VaultOpening {
     await readHeaderCopies(fs, directory, { isSalvage });
     const canonical = await canonicalPath(fs, directory);
     judgeAccess(await inspectAccess(fs, canonical), options);
+    for (const finding of await findSyncing(fs, canonical)) {
+      options.report({ type: "warning", message: syncWarning(finding) });
+    }
     if (isSalvage) {
       await assertNotInUse(fs, canonical);
       return new VaultOpening(environment, canonical, undefined, options);
@@ -244,6 +248,12 @@ async function assertNotInUse(fs: FileSystem, directory: string): Promise<void> 
       details: { pid: lock.pid, host: lock.host, since: lock.since },
     },
   );
+}
+
+function syncWarning(finding: SyncFinding): string {
+  return finding.sign === "folder"
+    ? `The vault lies in a folder that ${finding.program} seems to keep in step with other places. That mixes older files with newer ones: move the vault, closed, to another place, and keep backups there instead.`
+    : "A sync program has left a conflicted copy in the vault's directory. Two programs or machines have written to this vault: find out which is the newer one, and keep it out of sync folders.";
 }
 
 const ACCESS_PROBLEMS: Readonly<Record<AccessFinding["problem"], string>> = {

@@ -102,6 +102,16 @@ test("a restored vault holds what the backup's vault held at that moment, and go
   expect(await use(directory, aliases)).toContain("alias/new");
 });
 
+test("a restored vault is closed to other users from its first moment [F-105]", async () => {
+  const { directory } = await restore();
+  expect((await stat(directory)).mode & 0o777).toBe(0o700);
+  for (const entry of await readdir(directory, { recursive: true, withFileTypes: true })) {
+    const { mode } = await stat(join(entry.parentPath, entry.name));
+    // LevelDB makes its own files, within a directory that is closed.
+    if (entry.parentPath === directory) expect(mode & 0o077, entry.name).toBe(0);
+  }
+});
+
 test("a backup opens with every way in of its moment, and with no other", async () => {
   const folder = await scratch();
   const directory = join(folder, "v");
