@@ -5,6 +5,7 @@
  * @module
  */
 import { hex } from "../bytes.ts";
+import { isCofferError } from "../errors.ts";
 import { recordKey } from "../formats/records/record-key.ts";
 import { type DueRecord, type KeyRecord, TABLES } from "../formats/records/tables.ts";
 import type { RecordReader, Transaction } from "../storage/transaction.ts";
@@ -71,7 +72,7 @@ export class DueChanges {
       this.#failedAtMs = undefined;
     } catch (error) {
       // Locked or reopened meanwhile: the next session sees to it.
-      if (!database.isReady) return;
+      if (!database.isReady || isCofferError(error, "COFFER_LOCKED")) return;
       this.#fail(error);
     }
   }

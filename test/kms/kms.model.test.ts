@@ -324,6 +324,20 @@ describe("a vault that", () => {
   });
 });
 
+describe("a lock", () => {
+  test("at any moment of a deletion that is due is no reason for a warning, and the rest is done later", async () => {
+    for (let delay = 0; delay < 24; delay++) {
+      const steps = [
+        atOnce(draftOf("createKey")),
+        atOnce(draftOf("scheduleKeyDeletion", { key: 1, flag: true })),
+        passes(8 * DAY_MS),
+        atOnce(draftOf("describeKey"), draftOf("lock", { delay })),
+      ];
+      expect(await runOn("memory", steps), `a lock ${delay} turns later`).toEqual([]);
+    }
+  });
+});
+
 describe("any program", () => {
   test.each(["memory", "level"] as const)(
     "does on a vault over the engine %s what it does on the model",
