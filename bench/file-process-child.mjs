@@ -9,7 +9,7 @@ import os from "node:os";
 import { monitorEventLoopDelay, performance } from "node:perf_hooks";
 import process from "node:process";
 import { ReadableStream } from "node:stream/web";
-import { setTimeout as sleep } from "node:timers/promises";
+import { setImmediate as nextTurn, setTimeout as sleep } from "node:timers/promises";
 
 const RESOLUTION_MS = 1;
 const CHUNK = new Uint8Array(65_536);
@@ -24,6 +24,7 @@ const JOBS = {
   encryptAll: ({ pairs }) => Promise.all(pairs.map(([from, to]) => vault.encryptFile(from, to))),
   encryptStream: ({ bytes }) => drain(chunks(bytes).pipeThrough(vault.encryptStream())),
   idle: ({ seconds }) => sleep(seconds * 1000),
+  inTurns: ({ seconds }) => workInTurns(seconds * 1000),
 };
 
 process.on("message", async (job) => {
@@ -95,6 +96,16 @@ function chunks(bytes) {
       }
     },
   });
+}
+
+/** Half a millisecond of work in each turn of the event loop. */
+async function workInTurns(milliseconds) {
+  const endMs = performance.now() + milliseconds;
+  while (performance.now() < endMs) {
+    const turnEndMs = performance.now() + 0.5;
+    while (performance.now() < turnEndMs);
+    await nextTurn();
+  }
 }
 
 async function drain(stream) {

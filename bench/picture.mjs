@@ -20,11 +20,11 @@ if (import.meta.url === pathToFileURL(process.argv[1] ?? "").href) {
 }
 
 /** Returns an SVG with one bar for each rate. */
-export function pictureOf({ lines, machine, measuredAt }) {
+export function pictureOf({ lines, machine, load, measuredAt }) {
   const groups = groupsOf(lines.filter(({ unit, question }) => unit === "MB/s" && isShown(question)));
   const parts = [];
   let y = 24;
-  const title = `${machine.runtime}, ${machine.cores} × ${machine.processor}, ${measuredAt.slice(0, 10)}`;
+  const title = `${machine.runtime}, ${machine.cores} × ${machine.processor}, ${measuredAt.slice(0, 10)}, load ${load.before.toFixed(1)}`;
   parts.push(text(12, y, `Coffer: rates in MB/s, longer is better. ${title}.`, "note"));
   for (const [question, bars] of groups) {
     y += HEADING_HEIGHT;
