@@ -71,7 +71,6 @@ class Run {
     const subject = this.#subject;
     if (step.step === "calls") return this.#calls(step.calls);
     if (step.step === "clock") {
-      await this.#quiet();
       tally.years += Math.abs(step.byMs) / (365 * DAY_MS);
       subject.clockMs += step.byMs;
       return;
@@ -96,7 +95,6 @@ class Run {
       delays.push(drafts.length === 1 ? 0 : draft.delay);
     }
     if (calls.length === 0) return;
-    if (calls.some(({ operation }) => operation === "lock")) await this.#quiet();
     const firstKey = this.#nextKey;
     this.#nextKey += calls.length;
     const outcomes = await Promise.all(
@@ -110,6 +108,7 @@ class Run {
     if (calls.length > 1) tally.batches++;
     const batch = new Batch(calls, outcomes.map(canonical), firstKey, this.#subject.clockMs);
     this.#worlds = batch.worldsAfter(this.#worlds);
+    if (batch.hasBegunWriting) await this.#quiet();
     tally.orders += this.#worlds.length;
     if (this.#worlds.length > 0) return;
     throw new Error(
@@ -151,6 +150,8 @@ class Batch {
   readonly #firstKey: number;
   readonly #clockMs: number;
   readonly #hasLock: boolean;
+  /** True when uses may be written now that no call waits for. */
+  hasBegunWriting = false;
   #found = new Map<string, World>();
 
   constructor(calls: readonly Call[], outcomes: readonly string[], firstKey: number, clockMs: number) {
@@ -170,6 +171,7 @@ class Batch {
 
   #search(world: World, waiting: ReadonlySet<number>, isFirst: boolean): void {
     if (world.uses.isBegun) {
+      this.hasBegunWriting = true;
       // Uses are written at some moment from now on, at the latest after the last call.
       const written = structuredClone(world);
       flushUses(written, this.#clockMs);
