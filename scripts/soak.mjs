@@ -9,7 +9,14 @@ import { cpus, tmpdir } from "node:os";
 import { join } from "node:path";
 import { parseArgs } from "node:util";
 
-const SUITES = ["damage", "kill", "strace", "faults"];
+const FILES = {
+  damage: "test/vault.damage.test.ts",
+  kill: "test/vault.kill.test.ts",
+  strace: "test/vault.strace.test.ts",
+  faults: "test/vault.faults.test.ts",
+  kms: "test/kms/kms.model.test.ts",
+};
+const SUITES = Object.keys(FILES);
 const results = new URL("../docs/reliability.json", import.meta.url);
 
 const { values } = parseArgs({
@@ -31,7 +38,7 @@ const lines = join(folder, "results.jsonl");
 let isGood = true;
 try {
   for (const name of chosen) {
-    const file = `test/vault.${name}.test.ts`;
+    const file = FILES[name];
     console.log(`${file}: share ${values.share}, seed ${values.seed}`);
     const { status } = spawnSync("npx", ["--no-install", "vitest", "run", file], {
       stdio: "inherit",
