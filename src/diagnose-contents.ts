@@ -122,7 +122,7 @@ async function tellSalvage({ fs, directory, header, findings, keys }: ContentsOp
   if (keys === undefined) return;
   const check = new RecordCheck(keys);
   try {
-    const store = await openSalvagedStore(fs, databaseDirectory(directory, header.database));
+    const store = await openSalvagedStore(fs, databaseDirectory(directory, header.database), keys);
     try {
       for await (const [key, value] of store.entries()) check.add(key, value);
     } finally {

@@ -7,6 +7,7 @@ import { SYSTEM_TIME, type TimeSource } from "./auto-lock.ts";
 import { AccessDeniedError, isCofferError, VaultInUseError } from "./errors.ts";
 import type { ParsedAnchor } from "./formats/anchor.ts";
 import type { ParsedHeader } from "./formats/header.ts";
+import { databaseKey } from "./formats/key-schedule.ts";
 import type { OpenEngine } from "./keystore/new-vault.ts";
 import { assertAuthentic, UnlockedVault } from "./keystore/unlocked-vault.ts";
 import { wipe } from "./secret.ts";
@@ -152,7 +153,7 @@ export class VaultOpening {
     try {
       if (!this.#isSalvage) assertAuthentic(copies.header, root);
       const ground = (this.#ground ??= this.#groundOf(copies.header));
-      const engine = (this.#engine ??= await this.#openEngine(ground));
+      const engine = (this.#engine ??= await this.#openEngine(ground, root, copies.header));
       return await UnlockedVault.begin(root, {
         fs,
         directory,
@@ -184,14 +185,26 @@ export class VaultOpening {
       : new KeptDatabase(this.fs, this.directory, path);
   }
 
-  async #openEngine(ground: DatabaseGround): Promise<ReopenableStore> {
+  async #openEngine(
+    ground: DatabaseGround,
+    root: Uint8Array,
+    { vaultId }: ParsedHeader,
+  ): Promise<ReopenableStore> {
     const { fs, openEngine } = this.#environment;
     const path = await ground.prepare();
+    const database = databaseKey(root, vaultId);
     const engine = new ReopenableStore(() =>
-      this.#isSalvage ? openSalvagedStore(fs, path) : openEngine(path, { create: false }),
+      this.#isSalvage
+        ? openSalvagedStore(fs, path, { database, vaultId })
+        : openEngine(path, { create: false }),
     );
-    await engine.reopen();
-    return engine;
+    try {
+      await engine.reopen();
+      return engine;
+    } finally {
+      // A salvaged store is never opened anew: nothing is written to it.
+      wipe(database);
+    }
   }
 
   async #abandon(): Promise<void> {

@@ -319,6 +319,23 @@ describe("a header edited by somebody without the key", () => {
   });
 });
 
+test("many slots within the limits of one are refused together, before any memory is taken: A-1", async () => {
+  const directory = join(await scratch(), "v");
+  // 1 GiB and 33 passes each: allowed alone, and more than any vault needs as two.
+  const cost = { memoryKiB: 1_048_576, passes: 33, lanes: 1 };
+  const fake = (secret: string): Unlocker =>
+    passphraseWith(secret, { cost, derive: async () => new Uint8Array(32).fill(secret.length) });
+  const { vault } = await createVault(directory, { unlock: fake("one"), recoveryCode: false });
+  await vault.slots.add(fake("second"), { label: "second" });
+  await vault.close();
+  let derived = 0;
+  const derive = (): Promise<never> => Promise.reject(new Error(`derived ${++derived}`));
+  await expect(openVault(directory, { unlock: passphraseWith("one", { derive }) })).rejects.toMatchObject({
+    code: "COFFER_KDF_LIMIT",
+  });
+  expect(derived).toBe(0);
+});
+
 /** A keychain that turns every bit. */
 function fakeKeychain(backend = "gnome_libsecret", mask = 0xff): Unlocker {
   const turn = (bytes: Uint8Array): Uint8Array => bytes.map((byte) => byte ^ mask);

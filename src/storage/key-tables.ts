@@ -65,6 +65,7 @@ export async function checkKeyTables(
     if (repaired === undefined) throw damagedTable(table, index.count(table), sets);
     repairs.push(...repaired);
   }
+  index.trim();
   return { index, repairs };
 }
 

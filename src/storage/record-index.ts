@@ -55,6 +55,11 @@ export class RecordIndex {
     return this.#tables.get(tableOf(range.prefix))?.keys(range) ?? [];
   }
 
+  /** Gives back what was held in advance for records to come, after a table has been filled. */
+  trim(): void {
+    for (const table of this.#tables.values()) table.trim();
+  }
+
   /** Forgets everything. */
   clear(): void {
     for (const table of this.#tables.values()) table.clear();
@@ -128,6 +133,10 @@ class IndexTable {
       if (hmac !== undefined) found.push(copy(key));
     }
     return found;
+  }
+
+  trim(): void {
+    this.#buffer = this.#buffer.slice(0, this.#length * this.#entryBytes);
   }
 
   clear(): void {

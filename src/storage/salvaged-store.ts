@@ -1,6 +1,6 @@
 /**
- * A damaged database as a store in memory: the newest version of each record that its files hold anywhere. Nothing
- * is written, and LevelDB, which damaged files can make abort the process, has no part in it.
+ * A damaged database as a store in memory: of each record the newest version that opens, wherever its files hold it;
+ * of a record that opens nowhere, the newest. Nothing is written, and LevelDB, which damaged files can make abort the process, has no part in it.
  * @module
  */
 import { join } from "node:path";
@@ -11,7 +11,9 @@ import { type FileSystem, hasErrno } from "./file-system.ts";
 import { ioError } from "./io-error.ts";
 import { keptFolder } from "./kept-database.ts";
 import { type ScannedEntry, scanLog, scanTable } from "./level-file-scan.ts";
+import { opens } from "./key-tables.ts";
 import { openMemoryStore } from "./memory-store.ts";
+import { SealedStore } from "./sealed-store.ts";
 import type { Store } from "./store.ts";
 
 /** A file of LevelDB has 2 to 4 MiB; one write of ours is far below that. */
@@ -41,33 +43,59 @@ export class SalvagedDatabase implements DatabaseGround {
   async end(): Promise<void> {}
 }
 
+/** What tells a whole record from a damaged one. Lent. */
+export interface SalvageKeys {
+  /** Kdb, 32 bytes. */
+  readonly database: Uint8Array;
+  readonly vaultId: Uint8Array;
+}
+
+/** A version of a record, and whether it opens. A removal carries no seal: it is believed. */
+interface Version extends ScannedEntry {
+  readonly isWhole: boolean;
+}
+
 /**
  * Reads every log and table in `database` and in what was kept of it before an open. What it returns is untrusted.
  * @throws DamagedError when there is no database. @throws IoError.
  */
-export async function openSalvagedStore(fs: FileSystem, database: string): Promise<Store> {
-  const newest = new Map<string, ScannedEntry>();
+export async function openSalvagedStore(fs: FileSystem, database: string, keys: SalvageKeys): Promise<Store> {
+  const newest = new Map<string, Version>();
   const folders = await Promise.all([database, keptFolder(database)].map((path) => filesIn(fs, path)));
   if (folders.every((names) => names === undefined)) {
     throw new DamagedError("The vault's database is missing. Restore a backup.", {
       details: { part: "database" },
     });
   }
-  for (const path of folders.flatMap((paths) => paths ?? [])) {
-    const bytes = await readWhole(fs, path);
-    for (const entry of path.endsWith(".log") ? scanLog(bytes) : scanTable(bytes)) {
-      const name = hex(entry.key);
-      const known = newest.get(name);
-      if (known === undefined || known.sequence <= entry.sequence) newest.set(name, entry);
-    }
-  }
   const store = openMemoryStore();
+  const sealed = new SealedStore(store, keys.database, keys.vaultId);
+  try {
+    for (const path of folders.flatMap((paths) => paths ?? [])) {
+      const bytes = await readWhole(fs, path);
+      for (const entry of path.endsWith(".log") ? scanLog(bytes) : scanTable(bytes)) {
+        const name = hex(entry.key);
+        const version = {
+          ...entry,
+          isWhole: entry.value === undefined || opens(sealed, entry.key, entry.value),
+        };
+        if (isBetter(version, newest.get(name))) newest.set(name, version);
+      }
+    }
+  } finally {
+    sealed.forget();
+  }
   await store.write(
     [...newest.values()]
       .toSorted((a, b) => compare(a.key, b.key))
       .flatMap(({ key, value }) => (value === undefined ? [] : [{ type: "put" as const, key, value }])),
   );
   return store;
+}
+
+/** One flipped bit in the newest version must not cost the whole one before it. */
+function isBetter(version: Version, known: Version | undefined): boolean {
+  if (known === undefined || version.isWhole !== known.isWhole) return known === undefined || version.isWhole;
+  return version.sequence >= known.sequence;
 }
 
 /** Paths of the logs and tables in a folder; undefined when there is none. */

@@ -13,10 +13,11 @@ import {
   assertMemoryAvailable,
 } from "../../crypto/argon2id.ts";
 import { randomKey } from "../../crypto/random.ts";
+import { KdfLimitError } from "../../errors.ts";
 import type { ParsedSlot } from "../../formats/header.ts";
 import type { PassphraseFields } from "../../formats/slot-header.ts";
 import { normalizePassphrase, passphraseBytes } from "../../formats/passphrase-text.ts";
-import { ARGON2_CALIBRATION_MAX_MEMORY_KIB, ARGON2_MAX_PASSES } from "../../limits.ts";
+import { ARGON2_CALIBRATION_MAX_MEMORY_KIB, ARGON2_MAX_MEMORY_KIB, ARGON2_MAX_PASSES } from "../../limits.ts";
 import { redact, Secret } from "../../secret.ts";
 import { type Enrolment, type Unlocker, usedTwice, WayIn, type WayInContext } from "./way-in.ts";
 
@@ -55,11 +56,19 @@ class Passphrase extends WayIn {
 
   override prepare(slots: readonly ParsedSlot[]): void {
     if (this.#secret.isWiped) throw usedTwice();
+    let work = 0;
     for (const slot of slots) {
       const { cost } = fieldsOf(slot);
       assertArgon2Cost(cost, this.#settings.floor);
       assertMemoryAvailable(cost);
+      work += cost.memoryKiB * cost.passes;
     }
+    // A header is hostile until it authenticates: sixteen slots must not cost sixteen times what one may.
+    if (work <= ARGON2_MAX_MEMORY_KIB * ARGON2_MAX_PASSES) return;
+    throw new KdfLimitError(
+      "The passphrase slots of this vault ask for more work than any vault needs. Use another way in, or restore a backup.",
+      { details: { work, limit: ARGON2_MAX_MEMORY_KIB * ARGON2_MAX_PASSES } },
+    );
   }
 
   override async secretFor(slot: ParsedSlot, context: WayInContext): Promise<Uint8Array> {
