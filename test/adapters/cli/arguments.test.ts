@@ -112,7 +112,7 @@ describe("commands", () => {
     [[], "no command is given"],
     [["-V", "v"], "the command comes first"],
     [["encrpyt"], "did you mean encrypt?"],
-    [["key"], "coffer key needs one of: create, list, describe, enable"],
+    [["key"], "coffer key needs one of: create, list, describe,"],
     [["key", "lsit"], "did you mean list?"],
     [["alias", "--json"], "coffer alias needs one of"],
   ])("%j are refused: %s", (argv, message) => {
