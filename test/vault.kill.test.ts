@@ -19,6 +19,7 @@ import {
   type VaultModel,
   withHidden,
 } from "./field/kill-model.ts";
+import { addedSlots, judgeSlots, readSlots, type SlotModel } from "./field/kill-slots.ts";
 import { randomOf } from "./field/random.mjs";
 import { report, SEED, TEST_TIMEOUT_MS, times } from "./field/scale.ts";
 import { passphraseWith } from "../src/keystore/slots/passphrase.ts";
@@ -42,6 +43,7 @@ interface Task {
   readonly nowMs: number;
   readonly seed: number;
   readonly before: VaultModel;
+  readonly slots: SlotModel;
   readonly isNew: boolean;
 }
 
@@ -52,7 +54,10 @@ interface Moment {
 }
 
 /** Lets a child change the vault until it is killed. @returns what its log says. */
-async function killedRound(task: Task, moment: Moment): Promise<Reading> {
+async function killedRound(
+  task: Task,
+  moment: Moment,
+): Promise<{ reading: Reading; slots: readonly SlotModel[] }> {
   const { directory, nowMs, seed, before, isNew } = task;
   const logPath = `${directory}.log`;
   writeFileSync(logPath, "");
@@ -73,13 +78,15 @@ async function killedRound(task: Task, moment: Moment): Promise<Reading> {
       return [actor, { keys: Object.keys(keys), aliases: Object.keys(aliases) }];
     }),
   );
-  if (child.connected) child.send({ directory, logPath, nowMs, seed, actors, isNew });
+  if (child.connected)
+    child.send({ directory, logPath, nowMs, seed, actors, slots: [...task.slots.keys()], isNew });
   if (moment.after === "opened") await Promise.race([opened, gone]);
   await new Promise((resolve) => setTimeout(resolve, moment.ms));
   child.kill("SIGKILL");
   await gone;
   if (complaint !== "") throw new Error(`seed ${SEED}: the child said: ${complaint}`);
-  return readLog(readFileSync(logPath, "utf8"), before, nowMs);
+  const log = readFileSync(logPath, "utf8");
+  return { reading: readLog(log, before, nowMs), slots: readSlots(log, task.slots) };
 }
 
 const CHEAP = { memoryKiB: 8, passes: 1, lanes: 1 };
@@ -114,6 +121,7 @@ async function lane(number: number, kills: number, tally: Tally): Promise<string
   const directory = join(folder, "vault");
   const random = randomOf(SEED * 1000 + number);
   let model: VaultModel = {};
+  let slots: SlotModel = new Map();
   let blobs: Blob[] = [];
   const gone = new Set<string>();
   let nowMs = START_MS;
@@ -121,7 +129,7 @@ async function lane(number: number, kills: number, tally: Tally): Promise<string
     const isNew = round % ROUNDS_PER_VAULT === 0;
     if (isNew) {
       for (const name of readdirSync(folder)) rmSync(join(folder, name), { recursive: true });
-      [model, blobs, nowMs] = [{}, [], START_MS];
+      [model, slots, blobs, nowMs] = [{}, new Map(), [], START_MS];
       gone.clear();
     }
     nowMs += DAYS_PER_ROUND * DAY_MS;
@@ -132,14 +140,17 @@ async function lane(number: number, kills: number, tally: Tally): Promise<string
         : { after: "opened", ms: random() * (random() < 0.5 ? 40 : 200) };
     // What falls due does so in the moment in which the child, or else the judge, opens the vault.
     for (const keyId of takeDue(model, nowMs)) gone.add(keyId);
-    const reading = await killedRound({ directory, nowMs, seed, before: model, isNew }, moment);
+    const task = { directory, nowMs, seed, before: model, slots, isNew };
+    const { reading, slots: possible } = await killedRound(task, moment);
     const { vault, notices } = await openClean(directory, nowMs);
     const found = await observe(vault);
     blobs = [...blobs, ...reading.blobs].slice(-40);
     const wrong =
       judgeState(reading, found, nowMs) ??
       (await judgeBlobs(vault, blobs, found, gone)) ??
+      (await judgeSlots(vault, possible)) ??
       [...reading.notices, ...notices].map(({ message }) => message)[0];
+    slots = await addedSlots(vault);
     await vault.close();
     const left = readdirSync(directory).filter(
       (name) => !/^(?:header\.[01]|db-1|objects|incoming)$/u.test(name),
@@ -183,8 +194,15 @@ test("a kill while a vault is being made leaves a vault or none, and createVault
   const folder = await scratch();
   for (let round = 0; round < rounds; round++) {
     const directory = join(folder, `vault-${round}`);
-    const task = { directory, nowMs: START_MS, seed: SEED + round, before: {}, isNew: true };
-    const reading = await killedRound(task, { after: "begin", ms: random() * 250 });
+    const task = {
+      directory,
+      nowMs: START_MS,
+      seed: SEED + round,
+      before: {},
+      slots: new Map(),
+      isNew: true,
+    };
+    const { reading } = await killedRound(task, { after: "begin", ms: random() * 250 });
     tally.kills++;
     const opening = await openClean(directory, START_MS).catch((error: unknown) => error);
     if (opening instanceof Error) {
@@ -199,7 +217,7 @@ test("a kill while a vault is being made leaves a vault or none, and createVault
       // One that is not locked stays for a minute, as its maker may be alive: let that pass.
       for (const name of siblings()) utimesSync(join(folder, name), 0, 0);
       const again = await killedRound(task, { after: "opened", ms: 0 });
-      expect(again.hasOpened).toBe(true);
+      expect(again.reading.hasOpened).toBe(true);
       expect(siblings()).toEqual([]);
     } else {
       const { vault, notices } = opening as { vault: Vault; notices: VaultNotice[] };

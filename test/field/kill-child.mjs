@@ -14,7 +14,7 @@ const CHEAP = { memoryKiB: 8, passes: 1, lanes: 1 };
 const unlock = () => passphraseWith("a test", { cost: CHEAP, floor: CHEAP });
 const MAX_KEYS = 4;
 
-async function run({ directory, logPath, nowMs, seed, actors, isNew }) {
+async function run({ directory, logPath, nowMs, seed, actors, slots, isNew }) {
   const log = openSync(logPath, "a");
   const write = (line) => writeSync(log, `${JSON.stringify(line)}\n`);
   const random = randomOf(seed);
@@ -95,6 +95,36 @@ async function run({ directory, logPath, nowMs, seed, actors, isNew }) {
     }
   }
 
+  /** Adds, renames and removes ways in, beside those that the vault was made with. */
+  async function changeSlots(ids) {
+    for (;;) {
+      const slotStep = ++count;
+      const label = `slot ${seed}-${slotStep}`;
+      const id = pick(ids);
+      const choices = id === undefined || ids.length < 3 ? ["add"] : [];
+      if (id !== undefined) choices.push("setLabel", "remove");
+      const operation = pick(choices);
+      write({ slotStep, operation, id, label });
+      try {
+        let added;
+        if (operation === "add") {
+          added = await vault.slots.add(passphraseWith(label, { cost: CHEAP, floor: CHEAP }), { label });
+          ids.push(added.id);
+        } else if (operation === "setLabel") {
+          await vault.slots.setLabel(id, label);
+        } else {
+          await vault.slots.remove(id);
+          ids.splice(ids.indexOf(id), 1);
+        }
+        write({ slotStep, done: true, id: added?.id });
+      } catch (error) {
+        if (!isCofferError(error)) throw error;
+        write({ slotStep, done: false });
+      }
+      await new Promise((resolve) => setTimeout(resolve, random() * 20));
+    }
+  }
+
   /** Locks and unlocks, closes and opens, while the actors go on. */
   async function disturb() {
     for (;;) {
@@ -113,7 +143,7 @@ async function run({ directory, logPath, nowMs, seed, actors, isNew }) {
   const acting = Object.entries(actors).map(([actor, { keys, aliases }]) =>
     act(actor, [...keys], [...aliases]),
   );
-  await Promise.all([...acting, disturb()]);
+  await Promise.all([...acting, changeSlots([...slots]), disturb()]);
 }
 
 /** What the judge needs of an answer. */
