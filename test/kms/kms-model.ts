@@ -177,7 +177,7 @@ function deleteKey(world: World, number: number, nowMs: number): void {
 }
 
 /** Locks; uses that were not written are lost. */
-export function lock(world: World): void {
+function lock(world: World): void {
   world.isLocked = true;
   world.uses = { noted: {}, writtenAtMs: undefined, stored: world.uses.stored, isBegun: false };
 }

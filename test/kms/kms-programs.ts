@@ -179,7 +179,7 @@ export function passes(byMs: number): Step {
 }
 
 /** Operations that need a blob. */
-export const OPENING: readonly Operation[] = ["decrypt", "decryptDataKey", "reEncrypt"];
+const OPENING: readonly Operation[] = ["decrypt", "decryptDataKey", "reEncrypt"];
 
 /** A call on the keys and blobs that there are; undefined when it needs a blob and there is none. */
 export function resolve(

@@ -21,7 +21,7 @@ import { CONTEXTS } from "./kms-programs.ts";
 /** Under which engine a program runs: a store in memory, or LevelDB. The rest of the vault is the same. */
 export type Engine = "memory" | "level";
 
-export const UNKNOWN_KEY_ID = "00000000-0000-4000-8000-000000000000";
+const UNKNOWN_KEY_ID = "00000000-0000-4000-8000-000000000000";
 
 /** A blob that a call has made, with its bytes. */
 interface KeptBlob extends Blob {

@@ -88,7 +88,7 @@ const TORN: readonly (readonly [CutKind, (lengthBytes: number) => number])[] = [
   ["torn before the last byte", (lengthBytes) => lengthBytes - 1],
 ];
 
-export const ROOT_INODE = 1;
+const ROOT_INODE = 1;
 const NOTHING = new Uint8Array(0);
 const NO_NAMES: Names = new Map();
 
