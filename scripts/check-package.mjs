@@ -51,7 +51,10 @@ function checkContents(paths) {
     assert.doesNotMatch(path, /\.test\.|fixtures\//u, `${path} must not be in the package`);
   }
   const manifest = JSON.parse(readFileSync(join(root, "package.json"), "utf8"));
-  const targets = JSON.stringify([manifest.exports, manifest.bin]).match(/\.\/[^"]+/gu) ?? [];
+  const entries = Object.values(manifest.exports).flatMap((entry) =>
+    typeof entry === "string" ? [entry] : Object.values(entry),
+  );
+  const targets = [...entries, ...Object.values(manifest.bin)];
   for (const path of [...targets.map((target) => target.slice(2)), "README.md", "LICENSE", "CHANGELOG.md"]) {
     assert.ok(paths.includes(path), `${path} is missing from the package`);
   }
