@@ -95,13 +95,14 @@ class IndexTable {
 
   set(key: Uint8Array, hmac: Uint8Array): void {
     if (key.length !== this.#keyBytes) throw new RangeError("record index: a key of another length");
-    if (this.get(key) === undefined) this.#count++;
-    // An open delivers keys in order: they go straight to the end.
+    // An open delivers keys in order: they go straight to the end, and need no search.
     if (this.#pending.size === 0 && (this.#length === 0 || this.#compareAt(this.#length - 1, key) < 0)) {
+      this.#count++;
       this.#append(key, hmac);
-    } else {
-      this.#change(key, copy(hmac));
+      return;
     }
+    if (this.get(key) === undefined) this.#count++;
+    this.#change(key, copy(hmac));
   }
 
   delete(key: Uint8Array): void {
