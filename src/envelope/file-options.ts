@@ -3,7 +3,6 @@
  * @module
  */
 import {
-  any,
   boolean,
   custom,
   function_,
@@ -14,6 +13,7 @@ import {
   safeParse,
   strictObject,
   string,
+  unknown,
 } from "valibot";
 import type { EncryptionContext } from "../formats/context.ts";
 import { FILE_SEGMENT_SIZES } from "../formats/file.ts";
@@ -60,7 +60,7 @@ export interface UnlockOption {
   readonly unlock: Unlocker;
 }
 
-const context = optional(any());
+const context = optional(unknown());
 const signal = optional(instance(AbortSignal, "expected an AbortSignal"));
 const flag = optional(boolean("expected a boolean"));
 const keyId = optional(string("expected a string"));
@@ -98,7 +98,7 @@ const SCHEMAS: Readonly<Record<FileOptionsName, GenericSchema>> = {
   read: strictObject(READ),
   readWithout: strictObject({ ...READ, unlock }),
   rewrapFile: strictObject({ ...READ, keyId, removeOthers: flag }),
-  shareFile: strictObject({ ...READ, with: any() }),
+  shareFile: strictObject({ ...READ, with: unknown() }),
 };
 
 /** @throws TypeError naming the option. @throws what `assertFileContext` throws. */
