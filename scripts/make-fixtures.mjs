@@ -414,6 +414,23 @@ function records() {
     [0x06, recordKey.due(kname, id, "rotate"), { id, what: "rotate", at: time }],
     [0x0a, recordKey.setting(kname, "vault"), { name: "vault", created: time, account: "000000000000" }],
     [0x0b, recordKey.tombstone(kname, id), { id, created: time, deleted: time + 1 }],
+    [
+      0x20,
+      recordKey.entry(kname, new Uint8Array(16), "Größe.txt"),
+      {
+        dir: new Uint8Array(16),
+        name: "Größe.txt",
+        kind: "file",
+        id,
+        size: 5,
+        created: time,
+        modified: time + 1,
+        blob: counting(8, 109),
+        metadata: counting(9, 20),
+      },
+    ],
+    [0x21, recordKey.content(kname, id), { id, length: 2 ** 40, headerTag: counting(10, 32) }],
+    [0x22, recordKey.garbage(kname, id), { id, kind: "directory" }],
     [0x31, recordKey.usage(kname, id), { id, operation: "Encrypt", time }],
   ];
   const sealFor = (key, bytes, number) =>

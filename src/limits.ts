@@ -76,3 +76,12 @@ export const MAX_CBOR_ITEMS = 4096;
 /** One commit takes this many queued changes, or this many bytes, whichever comes first. */
 export const MAX_COMMIT_CHANGES = 256;
 export const MAX_COMMIT_BYTES = 1_048_576;
+
+/** One part of a path in the file store, in UTF-8 bytes: what common file systems take, so that it can be exported. */
+export const MAX_PART_BYTES = 255;
+
+/** A whole path in the file store, in UTF-8 bytes: Linux's PATH_MAX. */
+export const MAX_STORE_PATH_BYTES = 4096;
+
+/** Metadata of one file, in canonical bytes: with a blob of {@link MAX_ENCRYPT_BYTES} it fits into one record. */
+export const MAX_METADATA_BYTES = 4096;

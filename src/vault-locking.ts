@@ -12,8 +12,17 @@ import type { RootOf, VaultOpening } from "./vault-opening.ts";
 
 export type VaultState = "unlocked" | "locked" | "closed";
 
+/** What the vault has done at the two ends of a session. */
+export interface LockingHooks {
+  /** Does not throw. */
+  readonly onUnlock?: (unlocked: UnlockedVault) => void;
+  /** Does not reject. */
+  readonly beforeClose?: () => Promise<void>;
+}
+
 export class VaultLocking {
   readonly #opening: VaultOpening;
+  readonly #hooks: LockingHooks;
   readonly #emitter: VaultEmitter;
   readonly #autoLock: AutoLock;
   readonly #delay: UnlockDelay;
@@ -27,13 +36,15 @@ export class VaultLocking {
   /** Lock, unlock and close run one after another. */
   #transition: Promise<void> = Promise.resolve();
 
-  /** Takes both over. */
+  /** Takes opening and unlocked over. */
   constructor(
     opening: VaultOpening,
     unlocked: UnlockedVault,
     emitter: VaultEmitter,
     autoLock: AutoLockOptions = {},
+    hooks: LockingHooks = {},
   ) {
+    this.#hooks = hooks;
     this.#opening = opening;
     this.#unlocked = unlocked;
     this.#emitter = emitter;
@@ -118,6 +129,7 @@ export class VaultLocking {
         this.#unlocked = unlocked;
         this.#delay.passed();
         this.#autoLock.start();
+        this.#hooks.onUnlock?.(unlocked);
       } catch (error) {
         if (isCofferError(error, "COFFER_WRONG_SECRET")) this.#delay.failed();
         throw error;
@@ -131,7 +143,10 @@ export class VaultLocking {
 
   /** Locks, closes the database, releases the directory. Idempotent; when it rejects, another call does the rest. */
   async close(): Promise<void> {
-    await this.#unlocked?.keystore.usage.flush();
+    if (this.#unlocked !== undefined) {
+      await this.#unlocked.keystore.usage.flush();
+      await this.#hooks.beforeClose?.();
+    }
     await this.lock("closed");
     await this.#enqueue(async () => {
       if (this.#isReleased) return;

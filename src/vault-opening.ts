@@ -108,6 +108,11 @@ export class VaultOpening {
     return this.#environment.time ?? SYSTEM_TIME;
   }
 
+  /** True when whoever had the vault open before did not close it. */
+  get isAfterCrash(): boolean {
+    return this.#lock?.wasUnclean === true;
+  }
+
   get isReadOnly(): boolean {
     return this.#lock === undefined;
   }

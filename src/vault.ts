@@ -16,6 +16,7 @@ import { Kms } from "./kms/kms.ts";
 import { type RestoredVault, restoreVaultIn } from "./restore-vault.ts";
 import { rotateRootKey, type RotatedRootKey, type RotateRootKeyOptions } from "./rotate-root-key.ts";
 import { redact, wipe } from "./secret.ts";
+import { FileStore } from "./store/file-store.ts";
 import { nodeFileSystem } from "./storage/file-system.ts";
 import { openLevelStore } from "./storage/level-store.ts";
 import { withdrawVaultDirectory } from "./storage/vault-directory.ts";
@@ -51,6 +52,8 @@ export class Vault extends VaultFiles {
   readonly directory: string;
   /** The key management service of this vault. */
   readonly kms: Kms;
+  /** The encrypted file store of this vault. */
+  readonly store: FileStore;
   /** The ways into this vault. */
   readonly slots: VaultSlots;
   readonly #opening: VaultOpening;
@@ -72,7 +75,22 @@ export class Vault extends VaultFiles {
     this.directory = opening.directory;
     this.#opening = opening;
     opening.report = (notice) => this.#emitter.emit(notice.type, notice);
-    this.#locking = new VaultLocking(opening, unlocked, this.#emitter, autoLock);
+    this.#locking = new VaultLocking(opening, unlocked, this.#emitter, autoLock, {
+      onUnlock: (again) => this.store.begin(again, false),
+      beforeClose: () => this.store.end(),
+    });
+    this.store = new FileStore({
+      fs: opening.fs,
+      clock: opening.clock,
+      report: (notice) => opening.report(notice),
+      mayUseWorkers: opening.fs === nodeFileSystem,
+      directory: opening.directory,
+      mayWrite: !opening.isReadOnly,
+      kms: () => this.kms,
+      run: (work) => this.#locking.run(work),
+      unlocked: () => this.#locking.unlocked(),
+    });
+    this.store.begin(unlocked, opening.isAfterCrash);
     this.slots = new VaultSlots(this.#locking, opening);
     this.kms = new Kms({
       keystore: () => this.#locking.unlocked().keystore,

@@ -70,6 +70,12 @@ export function createFloe(
   return createFloeWithIv(key, input, randomFor(IV_BYTES, key, input.aad));
 }
 
+/** Returns the tag of a header, 32 bytes, in a new array. */
+export function floeHeaderTag(header: Uint8Array): Uint8Array<ArrayBuffer> {
+  assertBytes("header", header, FLOE_HEADER_BYTES);
+  return copy(header.subarray(TAG_AT));
+}
+
 /** Begins a message with a given IV: for known answers only. */
 export function createFloeWithIv(
   key: Uint8Array,

@@ -8,6 +8,7 @@ import { AuthenticationError, MalformedError } from "../crypto/failures.ts";
 import {
   createFloe,
   FLOE_SEGMENT_OVERHEAD_BYTES,
+  floeHeaderTag,
   type FloeInput,
   type FloeKeys,
   openFloe,
@@ -49,6 +50,8 @@ export interface NewFileFields {
   /** P, one of the recognised sizes. */
   readonly segmentPlaintextBytes: number;
   readonly createdAtMs: number;
+  /** 16 bytes. @defaultValue drawn */
+  readonly fileId?: Uint8Array | undefined;
   readonly signal?: AbortSignal | undefined;
   /** Told each time that data passes, so that nobody takes the owner of the key for idle. */
   readonly onUse?: (() => void) | undefined;
@@ -58,13 +61,15 @@ export interface NewFileFields {
 export interface NewBeginning {
   /** Head, key areas and FLOE header. */
   readonly bytes: Uint8Array;
+  /** 32 bytes that commit to the data key and to all of the body. */
+  readonly headerTag: Uint8Array;
   readonly segments: FloeSegments;
 }
 
 /** Draws a data key and makes the beginning of a file for it. */
 export async function makeBeginning(access: KeyAccess, fields: NewFileFields): Promise<NewBeginning> {
   const { context, segmentPlaintextBytes, createdAtMs, signal } = fields;
-  const fileId = randomId();
+  const { fileId = randomId() } = fields;
   const cec = encodeContext(context);
   const { dek, entry } = await access.create({ fileId, context, signal });
   try {
@@ -82,7 +87,11 @@ export async function makeBeginning(access: KeyAccess, fields: NewFileFields): P
     const kbody = fileBodyKey(dek, fileId);
     try {
       const { header, keys } = createFloe(kbody, floeInput(head, cec));
-      return { bytes: concat(head.bytes, area, area, header), segments: new FloeSegments(keys) };
+      return {
+        bytes: concat(head.bytes, area, area, header),
+        headerTag: floeHeaderTag(header),
+        segments: new FloeSegments(keys),
+      };
     } finally {
       wipe(kbody);
     }
@@ -126,6 +135,8 @@ export interface OpenedBeginning {
   /** The entry that opened. */
   readonly entry: KeyEntry;
   readonly dek: Uint8Array;
+  /** 32 bytes that commit to the data key and to all of the body. */
+  readonly headerTag: Uint8Array;
   readonly segments: FloeSegments;
 }
 
@@ -158,7 +169,8 @@ export async function openBeginning(bytes: Uint8Array, fields: OpenFields): Prom
     });
   }
   const { area, entry, dek, keys } = found;
-  return { head, offsets, context, area, entry, dek, segments: new FloeSegments(keys) };
+  const headerTag = floeHeaderTag(floe.header);
+  return { head, offsets, context, area, entry, dek, headerTag, segments: new FloeSegments(keys) };
 }
 
 interface FloeStart {

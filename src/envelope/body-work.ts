@@ -23,7 +23,7 @@ export interface BodyWork {
   /** Segments from 0 up to and without this one are worked on. */
   readonly end: number;
   readonly source: SourceFile;
-  readonly destination: DestinationFile;
+  readonly destination: Pick<DestinationFile, "handle" | "temporaryPath">;
   /** Borrowed. */
   readonly segments: FloeSegments;
   readonly progress: Progress;
@@ -117,7 +117,7 @@ async function workInThreads(work: BodyWork, shared: SharedProgress): Promise<vo
   }
 }
 
-async function targetOf({ handle, temporaryPath }: DestinationFile): Promise<NamedFile> {
+async function targetOf({ handle, temporaryPath }: BodyWork["destination"]): Promise<NamedFile> {
   try {
     return identityOf(temporaryPath, await handle.stat());
   } catch (error) {

@@ -10,7 +10,7 @@ import type { FileToFileOptions } from "./file-options.ts";
 import type { KeyAccess } from "./key-access.ts";
 import { type OpenedEnvelope, openEnvelope } from "./open-envelope.ts";
 import { Progress } from "./progress.ts";
-import { openSource } from "./source-file.ts";
+import { openSource, type SourceFile } from "./source-file.ts";
 
 /** What was written. */
 export interface DecryptedFile {
@@ -41,12 +41,7 @@ export async function decryptFileWith(
       const destination = await DestinationFile.create(ground.fs, paths.destination, overwrite);
       try {
         const progress = new Progress(options.onProgress, opened.plan.plaintextBytes);
-        // Each inner segment is verified by its own place; the last one was, before the length was believed.
-        const { plan, segments } = opened;
-        const end = plan.segments - 1;
-        await workOnBody(ground, { plan, end, source, destination, segments, progress, signal });
-        await writeLast(destination, opened);
-        signal?.throwIfAborted();
+        await decryptBody(ground, { source, opened, destination, progress, signal });
         await destination.publish();
         await progress.finish();
         return { plaintextBytes: opened.plan.plaintextBytes };
@@ -60,6 +55,26 @@ export async function decryptFileWith(
   } finally {
     await source.handle.close().catch(() => undefined);
   }
+}
+
+/** What goes from an opened file to a destination, which is not published yet. */
+export interface BodyToDecrypt {
+  readonly source: SourceFile;
+  readonly opened: OpenedEnvelope;
+  readonly destination: DestinationFile;
+  readonly progress: Progress;
+  readonly signal: AbortSignal | undefined;
+}
+
+/** Writes all plaintext. Each inner segment is verified by its own place; the last one was, before the length was believed. */
+export async function decryptBody(
+  ground: EnvelopeGround,
+  { source, opened, destination, progress, signal }: BodyToDecrypt,
+): Promise<void> {
+  const { plan, segments } = opened;
+  await workOnBody(ground, { plan, end: plan.segments - 1, source, destination, segments, progress, signal });
+  await writeLast(destination, opened);
+  signal?.throwIfAborted();
 }
 
 async function writeLast(

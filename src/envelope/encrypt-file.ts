@@ -71,12 +71,17 @@ export async function encryptFileWith(
 }
 
 /** Waits for both, also when one fails: nothing may be under way when the file is removed. */
-async function bothOf(...work: readonly Promise<void>[]): Promise<void> {
+export async function bothOf(...work: readonly Promise<void>[]): Promise<void> {
   await Promise.allSettled(work);
   await Promise.all(work);
 }
 
-function sealPlan(beginningBytes: number, source: SourceFile, segmentPlaintextBytes: number): BodyPlan {
+/** How a whole source is sealed into a file whose beginning has this length. */
+export function sealPlan(
+  beginningBytes: number,
+  source: SourceFile,
+  segmentPlaintextBytes: number,
+): BodyPlan {
   const plaintextBytes = source.stats.size;
   return {
     direction: "seal",

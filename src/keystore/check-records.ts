@@ -80,6 +80,9 @@ const FORMS: Readonly<Record<Exclude<RecordTable, typeof TABLES.state>, true>> =
   0x06: true,
   0x0a: true,
   0x0b: true,
+  0x20: true,
+  0x21: true,
+  0x22: true,
   0x31: true,
 };
 const DECODED: readonly RecordTable[] = Object.keys(FORMS).map((table) => Number(table) as RecordTable);
@@ -161,7 +164,7 @@ export class RecordCheck {
       const record = unlessDamaged(() => {
         const decoded = decodeRecord(table, cbor);
         assertOwnKey(this.#keys.name, table, own, decoded);
-        return decoded;
+        return withoutContent(decoded);
       });
       return { term, opens: true, record, isReadable: record !== undefined };
     } finally {
@@ -261,6 +264,14 @@ export class RecordCheck {
       ]),
     );
   }
+}
+
+/** What is held of a file's name must not grow with what the file holds. */
+function withoutContent(record: TableRecords[RecordTable]): TableRecords[RecordTable] {
+  if (!("dir" in record)) return record;
+  const { blob, metadata: _, ...entry } = record;
+  wipe(blob);
+  return blob === undefined ? entry : { ...entry, blob: new Uint8Array(1) };
 }
 
 function unlessDamaged<T>(read: () => T): T | undefined {

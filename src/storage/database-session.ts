@@ -4,23 +4,25 @@
  * @module
  */
 import { equal } from "../bytes.ts";
-import { DamagedError } from "../errors.ts";
+import { DamagedError, isCofferError } from "../errors.ts";
 import type { ParsedHeader } from "../formats/header.ts";
-import { assertOwnKey, mirrorKey } from "../formats/records/record-key.ts";
+import { assertOwnKey, endOfPrefix, mirrorKey } from "../formats/records/record-key.ts";
 import { setHmac } from "../formats/records/set-sum.ts";
 import {
   decodeRecord,
+  type FileTable,
   type RecordTable,
   type StateRecord,
   type TableRecords,
   type TableSum,
 } from "../formats/records/tables.ts";
 import { wipe } from "../secret.ts";
+import { checkFileTables, type FileTableCheck } from "./file-tables.ts";
 import { checkKeyTables, readState } from "./key-tables.ts";
 import { assertNotRolledBack } from "./rollback.ts";
 import { salvageKeyTables, UNKNOWN_STATE } from "./salvage.ts";
 import type { IndexRange, RecordIndex } from "./record-index.ts";
-import { isSummed, type SealedChange, setsAfter } from "./sealed-change.ts";
+import { isIndexed, type SealedChange, setsAfter } from "./sealed-change.ts";
 import { SealedStore } from "./sealed-store.ts";
 import type { Store, StoreOperation, StoreReader, StoreSnapshot } from "./store.ts";
 import type { RecordReader } from "./transaction.ts";
@@ -39,6 +41,12 @@ export interface SessionKeys {
   readonly set: Uint8Array;
   /** Kname, 32 bytes. */
   readonly name: Uint8Array;
+}
+
+/** A record of a file table, or its place where it does not open. */
+export interface FoundRecord<FileRecord> {
+  readonly key: Uint8Array;
+  readonly record: FileRecord | undefined;
 }
 
 export class DatabaseSession implements RecordReader {
@@ -153,20 +161,32 @@ export class DatabaseSession implements RecordReader {
 
   get<T extends RecordTable>(table: T, key: Uint8Array): TableRecords[T] | undefined {
     const stored = this.#stored(key);
-    if (stored === undefined) return undefined;
-    const cbor = this.store.open(key, stored);
-    try {
-      const record = decodeRecord(table, cbor);
-      assertOwnKey(this.#keys.name, table, key, record);
-      return record;
-    } finally {
-      wipe(cbor);
+    return stored && this.#open(table, key, stored);
+  }
+
+  /**
+   * Opens the records of a file table whose LevelDB keys begin with `prefix`, in key order, as they are when this
+   * begins. What does not open comes as `undefined`: one damaged record must not hide the others.
+   */
+  async *records<T extends FileTable>(
+    table: T,
+    prefix: Uint8Array,
+  ): AsyncGenerator<FoundRecord<TableRecords[T]>> {
+    const range = { gte: prefix, lt: endOfPrefix(prefix) };
+    for await (const [key, stored] of this.store.inner.entries(range)) {
+      yield { key, record: this.#openUnlessDamaged(table, key, stored) };
     }
+  }
+
+  /** Returns what checks the file tables, in records of this moment, against the sums of this moment. */
+  fileTableCheck(onRecord?: () => void): (records: StoreReader) => Promise<FileTableCheck[]> {
+    const ground = { store: this.store, keys: this.#keys, sets: this.#state.sets, onRecord };
+    return (records) => checkFileTables(records, ground);
   }
 
   /** Returns the state's sets as they will be after these changes. */
   setsAfter(changes: readonly SealedChange[]): Map<number, TableSum> {
-    return setsAfter(this.#state.sets, changes, this.#keys.set, (key) => this.#index.get(key));
+    return setsAfter(this.#state.sets, changes, this.#keys.set, (key) => this.#hmacOf(key));
   }
 
   /**
@@ -183,7 +203,7 @@ export class DatabaseSession implements RecordReader {
   /** Takes over what a durable batch has made true. */
   adopt(state: StateRecord, changes: readonly SealedChange[]): void {
     for (const { key, value } of changes) {
-      if (!isSummed(key)) continue;
+      if (!isIndexed(key)) continue;
       if (value === undefined) this.#index.delete(key);
       else this.#index.set(key, setHmac(this.#keys.set, key, value));
     }
@@ -198,9 +218,40 @@ export class DatabaseSession implements RecordReader {
     this.store.forget();
   }
 
-  /** What no sum covers is taken as it lies: its seal alone vouches for it. */
+  #open<T extends RecordTable>(table: T, key: Uint8Array, stored: Uint8Array): TableRecords[T] {
+    const cbor = this.store.open(key, stored);
+    try {
+      const record = decodeRecord(table, cbor);
+      assertOwnKey(this.#keys.name, table, key, record);
+      return record;
+    } finally {
+      wipe(cbor);
+    }
+  }
+
+  #openUnlessDamaged<T extends RecordTable>(
+    table: T,
+    key: Uint8Array,
+    stored: Uint8Array,
+  ): TableRecords[T] | undefined {
+    try {
+      return this.#open(table, key, stored);
+    } catch (error) {
+      if (isCofferError(error, "COFFER_DAMAGED")) return undefined;
+      throw error;
+    }
+  }
+
+  /** The present term of a record in its table's sum. A plan has opened what is not indexed. */
+  #hmacOf(key: Uint8Array): Uint8Array | undefined {
+    if (isIndexed(key)) return this.#index.get(key);
+    const stored = this.#reads.get(key);
+    return stored && setHmac(this.#keys.set, key, stored);
+  }
+
+  /** What is not in the index is taken as it lies: its seal alone vouches for it. */
   #stored(key: Uint8Array): Uint8Array | undefined {
-    if (!isSummed(key)) return this.#reads.get(key);
+    if (!isIndexed(key)) return this.#reads.get(key);
     const expected = this.#index.get(key);
     return expected && this.#storedBytes(key, expected);
   }

@@ -46,6 +46,7 @@ export interface FileHandleCalls {
   sync(): Promise<void>;
   stat(): Promise<FileStats>;
   truncate(lengthBytes: number): Promise<void>;
+  setModified(modifiedAtMs: number): Promise<void>;
   chmod(mode: number): Promise<void>;
   close(): Promise<void>;
 }
@@ -120,6 +121,7 @@ function nodeHandle(handle: nodePromises.FileHandle): FileHandleCalls {
     sync: () => handle.sync(),
     stat: async () => fileStats(await handle.stat({ bigint: true })),
     truncate: (lengthBytes) => handle.truncate(lengthBytes),
+    setModified: (modifiedAtMs) => handle.utimes(new Date(), new Date(modifiedAtMs)),
     chmod: (mode) => handle.chmod(mode),
     close: () => handle.close(),
   };

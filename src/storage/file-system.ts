@@ -54,6 +54,8 @@ export interface FileHandle {
   sync(): Promise<void>;
   stat(): Promise<FileStats>;
   truncate(lengthBytes: number): Promise<void>;
+  /** Sets the time of the last change of content, in milliseconds since 1970. */
+  setModified(modifiedAtMs: number): Promise<void>;
   /** Sets the permission bits, whatever the umask. Does nothing on win32. */
   chmod(mode: number): Promise<void>;
   /** Idempotent. */
@@ -268,6 +270,7 @@ function fileHandle(raw: FileHandleCalls, isWindows: boolean): FileHandle {
     sync: () => raw.sync(),
     stat: () => raw.stat(),
     truncate: (lengthBytes) => raw.truncate(lengthBytes),
+    setModified: (modifiedAtMs) => raw.setModified(modifiedAtMs),
     async chmod(mode) {
       if (!isWindows) await raw.chmod(mode);
     },

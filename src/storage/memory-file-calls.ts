@@ -192,6 +192,9 @@ class MemoryFiles implements FileSystemCalls {
           new Uint8Array(Math.max(0, lengthBytes - bytes.length)),
         );
       },
+      setModified: async (modifiedAtMs) => {
+        node.changed = BigInt(Math.trunc(modifiedAtMs)) * NS_PER_MS;
+      },
       chmod: async (mode) => {
         node.mode = mode;
       },

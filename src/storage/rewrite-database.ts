@@ -10,6 +10,7 @@ import { isKnownTable, keyOfRecord, recordKey } from "../formats/records/record-
 import { addToSum, SET_SUM_BYTES, setHmac } from "../formats/records/set-sum.ts";
 import {
   encodeRecord,
+  isFileTable,
   type RecordTable,
   TABLES,
   type TableRecords,
@@ -18,7 +19,7 @@ import {
 import { MAX_COMMIT_BYTES, MAX_COMMIT_CHANGES } from "../limits.ts";
 import { wipe } from "../secret.ts";
 import { DatabaseSession, type SessionKeys, type StorageEvent } from "./database-session.ts";
-import { isSummed, operationsOf } from "./sealed-change.ts";
+import { isIndexed, isSummed, operationsOf } from "./sealed-change.ts";
 import { SealedStore } from "./sealed-store.ts";
 import type { Store, StoreOperation } from "./store.ts";
 
@@ -61,6 +62,7 @@ export async function rewriteDatabase(engine: Store, rewrite: Rewrite): Promise<
     if (isSummed(key)) addToSet(sets, key, setHmac(keys.set, key, value));
   };
   try {
+    await assertFileTables(from, signal);
     for await (const [table, key] of recordsOf(from)) {
       // Locking wipes the keys at once: nothing may be sealed with them afterwards.
       signal.throwIfAborted();
@@ -112,18 +114,26 @@ export async function readBack(
   }
 }
 
-/** Table and key of every record but the state: of what sums cover as it should be, of the rest as it lies. */
+/** What no index knows must be whole before it is taken for all there is. */
+async function assertFileTables(from: DatabaseSession, signal: AbortSignal): Promise<void> {
+  const check = from.fileTableCheck(() => signal.throwIfAborted());
+  for (const { table, isSound } of await check(from.store.inner)) {
+    if (!isSound) throw lost(table);
+  }
+}
+
+/** Table and key of every record but the state: of what the index knows as it should be, of the rest as it lies. */
 async function* recordsOf(session: DatabaseSession): AsyncGenerator<[RecordTable, Uint8Array]> {
   const range = { gte: Uint8Array.of(FIRST_TABLE), lt: Uint8Array.of(PAST_TABLES) };
   const tables = new Set<number>();
   for await (const [key] of session.store.inner.entries(range)) {
     const table = key[0] as number;
     if (!isKnownTable(table)) throw unknownTable(table);
-    if (isSummed(key)) tables.add(table);
+    if (isIndexed(key)) tables.add(table);
     else yield [table, key];
   }
   // A table whose every record is lost is still in the sums.
-  for (const table of session.state.sets.keys()) tables.add(table);
+  for (const table of session.state.sets.keys()) if (!isFileTable(table)) tables.add(table);
   for (const table of tables) {
     if (!isKnownTable(table)) throw unknownTable(table);
     for (const key of session.keys({ prefix: Uint8Array.of(table) })) yield [table, key];

@@ -6,6 +6,7 @@ import { mirrorKey } from "../formats/records/record-key.ts";
 import { addToSum, SET_SUM_BYTES, setHmac, subtractFromSum } from "../formats/records/set-sum.ts";
 import type { TableSum } from "../formats/records/tables.ts";
 import { wipe } from "../secret.ts";
+import { PAST_KEY_TABLES } from "./key-tables.ts";
 import type { SealedStore } from "./sealed-store.ts";
 import type { StoreOperation } from "./store.ts";
 import type { ChangeSet } from "./transaction.ts";
@@ -16,6 +17,11 @@ const PAST_SUMMED_TABLES = 0x30;
 /** True for a record that counts into its table's sum. */
 export function isSummed(key: Uint8Array): boolean {
   return (key[0] as number) < PAST_SUMMED_TABLES;
+}
+
+/** True for a record of a key table: checked at open and kept in the index. */
+export function isIndexed(key: Uint8Array): boolean {
+  return (key[0] as number) < PAST_KEY_TABLES;
 }
 
 /** A record as it will be stored, or its removal. */

@@ -3,17 +3,17 @@
  * @module
  */
 import { compare, hex } from "../bytes.ts";
-import { encodeRecord, type RecordTable, type TableRecords } from "../formats/records/tables.ts";
+import { encodeRecord, isFileTable, type RecordTable, type TableRecords } from "../formats/records/tables.ts";
 import type { IndexRange } from "./record-index.ts";
 
-/** Reads records of the key tables. Everything is synchronous, so a plan sees one state from end to end. */
+/** Reads records. Everything is synchronous, so a plan sees one state from end to end. */
 export interface RecordReader {
   /**
    * Returns the record under a LevelDB key of this table, or undefined.
    * @throws DamagedError when the record is known but lost, altered or unreadable, and its mirror too.
    */
   get<T extends RecordTable>(table: T, key: Uint8Array): TableRecords[T] | undefined;
-  /** Returns LevelDB keys in byte order. */
+  /** Returns LevelDB keys of a key table in byte order. */
   keys(range: IndexRange): Uint8Array[];
 }
 
@@ -78,6 +78,8 @@ class Layer implements Transaction {
   readonly own = new Map<string, Change>();
   readonly #base: RecordReader;
   readonly #group: ReadonlyMap<string, Change>;
+  /** Durable records of file tables that this plan has opened. */
+  readonly #opened = new Set<string>();
 
   constructor(base: RecordReader, group: ReadonlyMap<string, Change>, nowMs: number) {
     this.#base = base;
@@ -86,17 +88,33 @@ class Layer implements Transaction {
   }
 
   get<T extends RecordTable>(table: T, key: Uint8Array): TableRecords[T] | undefined {
-    const change = this.#change(hex(key));
+    const name = hex(key);
+    const change = this.#change(name);
     // The change was put under this same table and key, so it has this table's type.
-    return change === undefined ? this.#base.get(table, key) : (change.record as TableRecords[T] | undefined);
+    if (change !== undefined) return change.record as TableRecords[T] | undefined;
+    const record = this.#base.get(table, key);
+    if (isFileTable(table)) this.#opened.add(name);
+    return record;
   }
 
   put<T extends RecordTable>(table: T, key: Uint8Array, record: TableRecords[T]): void {
-    this.own.set(hex(key), { key, record, cbor: encodeRecord(table, record) });
+    const name = hex(key);
+    this.#openBefore(name, key);
+    this.own.set(name, { key, record, cbor: encodeRecord(table, record) });
   }
 
   delete(key: Uint8Array): void {
-    this.own.set(hex(key), { key, record: undefined, cbor: undefined });
+    const name = hex(key);
+    this.#openBefore(name, key);
+    this.own.set(name, { key, record: undefined, cbor: undefined });
+  }
+
+  /** No index vouches for what a file record was: an altered one must fail the plan, not go into the sum. */
+  #openBefore(name: string, key: Uint8Array): void {
+    const table = key[0] as number;
+    if (isFileTable(table) && this.#change(name) === undefined && !this.#opened.has(name)) {
+      this.get(table, key);
+    }
   }
 
   keys({ prefix, after, limit }: IndexRange): Uint8Array[] {

@@ -9,13 +9,14 @@ import { IoError, isCofferError } from "../errors.ts";
 import type { HeaderSlot, ParsedHeader, ParsedSlot } from "../formats/header.ts";
 import { recordKey } from "../formats/records/record-key.ts";
 import { encodeRecord, type StateRecord, TABLES } from "../formats/records/tables.ts";
-import type { RecordTable, TableRecords } from "../formats/records/tables.ts";
+import type { FileTable, RecordTable, TableRecords } from "../formats/records/tables.ts";
 import { MAX_COMMIT_BYTES, MAX_COMMIT_CHANGES } from "../limits.ts";
 import { wipe } from "../secret.ts";
 import { type BelievedTime, believedTime } from "./believed-time.ts";
 import { CommitQueue, type QueuedChange } from "./commit-queue.ts";
-import { DatabaseSession, type StorageEvent } from "./database-session.ts";
+import { DatabaseSession, type FoundRecord, type StorageEvent } from "./database-session.ts";
 import type { FileSystem } from "./file-system.ts";
+import type { FileTableCheck } from "./file-tables.ts";
 import type { HeaderCopies } from "./header-copies.ts";
 import { HeaderWriter } from "./header-writer.ts";
 import type { IndexRange } from "./record-index.ts";
@@ -35,8 +36,8 @@ import {
   type OpenDatabase,
   type RootChange,
 } from "./root-change.ts";
-import { operationsOf, sealChanges, type SealedChange } from "./sealed-change.ts";
-import type { StoreSnapshot } from "./store.ts";
+import { isIndexed, operationsOf, sealChanges, type SealedChange } from "./sealed-change.ts";
+import { StoreClosedError, type StoreSnapshot } from "./store.ts";
 import { ChangeSet, type RecordReader, type Transaction } from "./transaction.ts";
 import { databaseDirectory } from "./vault-directory.ts";
 
@@ -146,6 +147,61 @@ export class VaultDatabase implements RecordReader {
 
   get<T extends RecordTable>(table: T, key: Uint8Array): TableRecords[T] | undefined {
     return this.#reader.get(table, key);
+  }
+
+  /** See {@link DatabaseSession.records}. @throws IoError when the database was opened anew meanwhile. */
+  async *records<T extends FileTable>(
+    table: T,
+    prefix: Uint8Array,
+  ): AsyncGenerator<FoundRecord<TableRecords[T]>> {
+    try {
+      yield* this.#reader.records(table, prefix);
+    } catch (error) {
+      throw error instanceof StoreClosedError ? openedAnew(error) : error;
+    }
+  }
+
+  /** Checks the file tables, as they are between two commits; see {@link checkFileTables}. @throws IoError. */
+  async checkFileTables(onRecord?: () => void): Promise<FileTableCheck[]> {
+    // Its sums are taken before anything else can be committed.
+    const { captured: check, snapshot } = await this.snapshot((_, session) =>
+      session.fileTableCheck(onRecord),
+    );
+    try {
+      return await check(snapshot);
+    } catch (error) {
+      throw error instanceof StoreClosedError ? openedAnew(error) : error;
+    } finally {
+      await snapshot.dispose();
+    }
+  }
+
+  /**
+   * Takes the file records that open for all that there are, alone between two commits: those that do not are
+   * deleted. What was lost stays lost; what is left can be checked again.
+   * @returns how many were deleted. @throws IoError.
+   */
+  acceptFileTables(): Promise<number> {
+    return this.#queue.alone(async () => {
+      const session = this.#session ?? (await this.#load(true));
+      const checks = await session.fileTableCheck()(session.store.inner);
+      const lost = checks.flatMap(({ unreadable }) => unreadable);
+      if (checks.every(({ isSound }) => isSound)) return 0;
+      await this.#options.beforeCommit();
+      const witness = await this.#headers.settle();
+      const sets = new Map(session.state.sets);
+      for (const { table, readable } of checks) {
+        if (readable.count === 0) sets.delete(table);
+        else sets.set(table, readable);
+      }
+      const state = { ...session.state, sequence: session.state.sequence + 1, witness, sets };
+      await this.#writeBatch(
+        session,
+        state,
+        lost.map((key) => ({ key, value: undefined })),
+      );
+      return lost.length;
+    });
   }
 
   /** The first bytes of a record's stored value, by which {@link VaultDatabase.removeTraces} finds it again. */
@@ -296,7 +352,7 @@ export class VaultDatabase implements RecordReader {
    * The snapshot is the caller's to dispose of.
    */
   snapshot<T>(
-    capture: (header: ParsedHeader) => T,
+    capture: (header: ParsedHeader, session: DatabaseSession) => T,
   ): Promise<{ readonly snapshot: StoreSnapshot; readonly captured: T }> {
     return this.#queue.alone(async () => {
       const session = this.#session ?? (await this.#load(true));
@@ -304,7 +360,7 @@ export class VaultDatabase implements RecordReader {
         await this.#options.beforeCommit();
         await this.#nameHeader();
       }
-      const captured = capture(this.header);
+      const captured = capture(this.header, this.#reader);
       return { captured, snapshot: this.#reader.store.inner.snapshot() };
     });
   }
@@ -404,6 +460,11 @@ export class VaultDatabase implements RecordReader {
       ...(leap !== undefined && { leap }),
       sets: session.setsAfter(changes),
     };
+    // Files are many and their records need no protection of the header at each: the next key change names them.
+    if (leap === notedLeap && changes.length > 0 && !changes.some(({ key }) => isIndexed(key))) {
+      await this.#writeBatch(session, state, changes);
+      return;
+    }
     const header = await this.#headers.prepare({ sequence: state.sequence });
     await this.#writeBatch(session, state, changes);
     // The change is durable from here on: whatever fails now is a warning.
@@ -521,6 +582,13 @@ function copyOf({ header, database, set, name }: DatabaseKeys): DatabaseKeys {
 /** True for the refusal of a ground on which nothing is written. */
 function isReadOnly(error: unknown): boolean {
   return isCofferError(error, "COFFER_IO") && error.details["reason"] === "read-only";
+}
+
+function openedAnew(cause: unknown): IoError {
+  return new IoError("The database was opened anew while it was read. Begin again.", {
+    cause,
+    details: { reason: "opened-anew" },
+  });
 }
 
 function outcomeUnknown(cause: unknown): IoError {

@@ -359,6 +359,7 @@ export class SimulatedDisk {
         fail("file truncate", path);
         this.#do({ type: "write", inode, position: lengthBytes, bytes: undefined });
       },
+      setModified: () => Promise.resolve(),
       chmod: async (mode) => {
         fail("file chmod", path);
         this.#do({ type: "chmod", inode, mode });
@@ -383,6 +384,7 @@ export class SimulatedDisk {
       writev: refuse,
       sync: refuse,
       truncate: refuse,
+      setModified: refuse,
       chmod: refuse,
     };
   }

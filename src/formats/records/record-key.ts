@@ -97,6 +97,9 @@ const OWN_KEYS: {
   0x06: (kname, { id, what }) => recordKey.due(kname, id, what),
   0x0a: (kname, { name }) => recordKey.setting(kname, name),
   0x0b: (kname, { id }) => recordKey.tombstone(kname, id),
+  0x20: (kname, { dir, name }) => recordKey.entry(kname, dir, name),
+  0x21: (kname, { id }) => recordKey.content(kname, id),
+  0x22: (kname, { id }) => recordKey.garbage(kname, id),
   0x31: (kname, { id }) => recordKey.usage(kname, id),
 };
 
@@ -146,6 +149,15 @@ export function mirroredKey(key: Uint8Array): Uint8Array<ArrayBuffer> | undefine
   const first = new Uint8Array(key);
   first[0] = table & ~MIRROR_BIT;
   return first;
+}
+
+/** Returns the first LevelDB key past all that begin with `prefix`. */
+export function endOfPrefix(prefix: Uint8Array): Uint8Array<ArrayBuffer> {
+  const end = new Uint8Array(prefix);
+  let last = end.length - 1;
+  while (last > 0 && end[last] === 0xff) last -= 1;
+  end[last] = (end[last] as number) + 1;
+  return end.slice(0, last + 1);
 }
 
 function byId(kname: Uint8Array, table: number, id: Uint8Array): Uint8Array<ArrayBuffer> {

@@ -9,6 +9,9 @@ import { DamagedError } from "../../errors.ts";
 import {
   MAX_ALIAS_LENGTH,
   MAX_DESCRIPTION_BYTES,
+  MAX_ENCRYPT_BYTES,
+  MAX_METADATA_BYTES,
+  MAX_PART_BYTES,
   MAX_TAG_KEY_LENGTH,
   MAX_TAG_VALUE_LENGTH,
 } from "../../limits.ts";
@@ -147,6 +150,41 @@ export interface TombstoneRecord {
   readonly deleted: number;
 }
 
+/** Table 20: a name in a directory of the file store. */
+export interface EntryRecord {
+  /** Id of the directory that it lies in; of the topmost one 16 zero bytes. */
+  readonly dir: Uint8Array;
+  /** One part of a path, in NFC. */
+  readonly name: string;
+  readonly kind: "file" | "directory";
+  /** The directory's own id, or that of the file's content. */
+  readonly id: Uint8Array;
+  /** Plaintext bytes of a file; 0 for a directory. */
+  readonly size: number;
+  readonly created: number;
+  readonly modified: number;
+  /** Blob of a small content. A larger one has a record in table 21; an empty one has neither. */
+  readonly blob?: Uint8Array;
+  /** Canonical bytes of a string-to-string map. */
+  readonly metadata?: Uint8Array;
+}
+
+/** Table 21: a content that lies in an object. Never changed, so that there is no older one to put back. */
+export interface ContentRecord {
+  /** Also the object's file id. */
+  readonly id: Uint8Array;
+  /** Plaintext bytes. */
+  readonly length: number;
+  /** 32 bytes: the tag of the object's FLOE header, which commits to its data key and its body. */
+  readonly headerTag: Uint8Array;
+}
+
+/** Table 22: what no name leads to, and is to be removed when nobody uses it any more. */
+export interface GarbageRecord {
+  readonly id: Uint8Array;
+  readonly kind: "content" | "directory";
+}
+
 /** Table 31: last use of a CMK. */
 export interface UsageRecord {
   readonly id: Uint8Array;
@@ -164,11 +202,25 @@ export interface TableRecords {
   0x06: DueRecord;
   0x0a: SettingRecord;
   0x0b: TombstoneRecord;
+  0x20: EntryRecord;
+  0x21: ContentRecord;
+  0x22: GarbageRecord;
   0x31: UsageRecord;
 }
 
 /** A table whose records this release reads and writes. */
 export type RecordTable = keyof TableRecords;
+
+/** A table of the file store: summed, but not looked through at open. */
+export type FileTable = typeof TABLES.entries | typeof TABLES.contents | typeof TABLES.garbage;
+
+/** First table of the file store, and the first past them. */
+export const FIRST_FILE_TABLE = 0x20;
+export const PAST_FILE_TABLES = 0x30;
+
+export function isFileTable(table: number): table is FileTable {
+  return table >= FIRST_FILE_TABLE && table < PAST_FILE_TABLES;
+}
 
 const HASH_BYTES = 32;
 const MAX_VERSION = 0xffff_ffff;
@@ -176,6 +228,8 @@ const MAX_NAME_BYTES = 64;
 const MAX_SPKI_BYTES = 4096;
 const MAX_SEALED_BYTES = 8192;
 const UTF8_BYTES_A_UNIT = 3;
+/** A COB of the longest plaintext. */
+const MAX_BLOB_BYTES = MAX_ENCRYPT_BYTES + 104;
 
 const id = bytes(ID_BYTES);
 const time = uint();
@@ -254,6 +308,19 @@ const SHAPES: { readonly [T in RecordTable]: Shape<TableRecords[T]> } = {
   0x06: struct<DueRecord>({ id, what: oneOf("delete", "rotate", "expire"), at: time }),
   0x0a: struct<SettingRecord>({ name: oneOf("vault"), created: time, account: text(MAX_NAME_BYTES) }),
   0x0b: struct<TombstoneRecord>({ id, created: time, deleted: time }),
+  0x20: struct<EntryRecord>({
+    dir: id,
+    name: text(MAX_PART_BYTES),
+    kind: oneOf("file", "directory"),
+    id,
+    size: uint(),
+    created: time,
+    modified: time,
+    blob: optional(bytes(MAX_BLOB_BYTES, 1)),
+    metadata: optional(bytes(MAX_METADATA_BYTES, 1)),
+  }),
+  0x21: struct<ContentRecord>({ id, length: uint(), headerTag: bytes(HASH_BYTES) }),
+  0x22: struct<GarbageRecord>({ id, kind: oneOf("content", "directory") }),
   0x31: struct<UsageRecord>({ id, operation: text(MAX_NAME_BYTES), time }),
 };
 

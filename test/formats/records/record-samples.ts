@@ -53,6 +53,19 @@ export const records: { readonly [T in RecordTable]: TableRecords[T] } = {
   0x06: { id, what: "rotate", at: time },
   0x0a: { name: "vault", created: time, account: "000000000000" },
   0x0b: { id, created: time, deleted: time + 1 },
+  0x20: {
+    dir: new Uint8Array(16),
+    name: "Größe.txt",
+    kind: "file",
+    id,
+    size: 5,
+    created: time,
+    modified: time + 1,
+    blob: counting(8, 109),
+    metadata: counting(9, 20),
+  },
+  0x21: { id, length: 2 ** 40, headerTag: counting(10, 32) },
+  0x22: { id, kind: "directory" },
   0x31: { id, operation: "Encrypt", time },
 };
 

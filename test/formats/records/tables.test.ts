@@ -28,6 +28,8 @@ test.each(tables)("every missing, unknown or mistyped field of table %i is damag
     "expires",
     "spki",
     "sealed",
+    "blob",
+    "metadata",
   ]);
   const fields = fieldsOf(table);
   for (const [name, value] of fields) {

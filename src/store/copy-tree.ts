@@ -1,0 +1,139 @@
+/**
+ * Copies of files and directories. A copied directory is filled while no name leads to it, listed as garbage so that
+ * a crash leaves nothing, and gets its name in one step at the end.
+ * @module
+ */
+import { randomId } from "../crypto/random.ts";
+import { equal } from "../bytes.ts";
+import { Progress, type ProgressListener } from "../envelope/progress.ts";
+import { InvalidArgumentError } from "../errors.ts";
+import type { EntryRecord } from "../formats/records/tables.ts";
+import { nothingThere, type PutOptions } from "./catalog.ts";
+import { type KnownSource } from "./content-source.ts";
+import { walkEntries } from "./listing.ts";
+import type { StoredFile } from "./read-content.ts";
+import type { StoreSession } from "./store-session.ts";
+import { writeContent } from "./write-content.ts";
+
+export interface CopyTreeOptions {
+  readonly keyId?: string | undefined;
+  readonly overwrite?: boolean | undefined;
+  readonly durability?: "durable" | "relaxed" | undefined;
+  readonly onProgress?: ProgressListener | undefined;
+  readonly signal: AbortSignal;
+  readonly onUse: () => void;
+  readonly open: (entry: EntryRecord) => Promise<StoredFile>;
+  /** Performs a change in turn with those that look into directories. */
+  readonly commit: <T>(work: () => Promise<T>) => Promise<T>;
+}
+
+/** See `FileStore.copy`. */
+export async function copyTree(
+  session: StoreSession,
+  from: readonly string[],
+  to: readonly string[],
+  options: CopyTreeOptions,
+): Promise<void> {
+  session.assertWritable();
+  const { catalog, database } = session;
+  const { overwrite = false } = options;
+  const source = catalog.find(database, from);
+  const target = catalog.find(database, to);
+  if (source === undefined) throw from.length === 0 ? rootCopied() : nothingThere();
+  if (to.length === 0 || (target !== undefined && !(overwrite && source.kind === "file")))
+    catalog.refuse(target);
+  if (source.kind === "directory") return copyDirectory(session, source, from, to, options);
+  // A file onto itself stays what it is.
+  if (target !== undefined && equal(target.id, source.id)) return;
+  const progress = new Progress(options.onProgress, source.size);
+  await copyFile(session, source, to, { ...options, overwrite, progress });
+  await progress.finish();
+}
+
+async function copyDirectory(
+  session: StoreSession,
+  source: EntryRecord,
+  from: readonly string[],
+  to: readonly string[],
+  options: CopyTreeOptions,
+): Promise<void> {
+  const { catalog } = session;
+  const { signal } = options;
+  const id = randomId();
+  const end = session.use.stage(id);
+  try {
+    // What is there at this moment: a copy into the directory itself must not copy the copy.
+    const found = [];
+    for await (const entry of walkEntries(session, from, source.id, { isDeep: true, signal }))
+      found.push(entry);
+    const progress = new Progress(
+      options.onProgress,
+      found.reduce((sum, { record }) => sum + record.size, 0),
+    );
+    await session.change((change) => catalog.list(change, id, "directory"));
+    for (const { parts, record } of found) {
+      signal.throwIfAborted();
+      const place = parts.slice(from.length);
+      if (record.kind === "directory") {
+        await session.change((change) => void catalog.makeDirectory(change, place, id));
+      } else {
+        await copyFile(session, record, place, { ...options, overwrite: false, progress, below: id });
+      }
+    }
+    await options.commit(() =>
+      session.change((change) =>
+        catalog.linkDirectory(change, to, id, { created: change.nowMs, modified: change.nowMs }),
+      ),
+    );
+    await progress.finish();
+  } finally {
+    end();
+  }
+}
+
+async function copyFile(
+  session: StoreSession,
+  source: EntryRecord,
+  to: readonly string[],
+  options: CopyTreeOptions &
+    Pick<PutOptions, "below"> & { readonly progress: Progress; readonly overwrite: boolean },
+): Promise<void> {
+  const { host, objects, use, catalog } = session;
+  const { keyId, signal, onUse, durability = "durable", overwrite, below, progress } = options;
+  const isDurable = durability === "durable";
+  const file = await options.open(source);
+  try {
+    const content: KnownSource = { kind: "pieces", pieces: counted(file.stream(), progress) };
+    const written = await writeContent(host, objects, use, content, { keyId, isDurable, signal, onUse });
+    try {
+      const { modified: modifiedAtMs, metadata } = source;
+      const put = { overwrite, metadata, below };
+      await options.commit(() =>
+        session.name(written.content, (change) =>
+          catalog.putFile(change, to, { ...written.content, modifiedAtMs }, put),
+        ),
+      );
+      if (!isDurable && written.content.headerTag !== undefined) use.owesFlush(written.content.id);
+    } finally {
+      written.end();
+    }
+  } finally {
+    await file.close();
+  }
+}
+
+async function* counted(pieces: AsyncIterable<Uint8Array>, progress: Progress): AsyncGenerator<Uint8Array> {
+  for await (const piece of pieces) {
+    yield piece;
+    progress.add(piece.length);
+  }
+}
+
+function rootCopied(): InvalidArgumentError {
+  return new InvalidArgumentError(
+    "The topmost directory cannot be copied into itself. Name something in it.",
+    {
+      details: { reason: "root" },
+    },
+  );
+}

@@ -1,0 +1,476 @@
+/**
+ * `vault.store`: an encrypted tree of files in the vault.
+ * @module
+ */
+import { ReadableStream } from "node:stream/web";
+import { anySignal } from "../envelope/envelope-ground.ts";
+import { InvalidArgumentError } from "../errors.ts";
+import { type EntryRecord, TABLES } from "../formats/records/tables.ts";
+import { encodeMetadata } from "../formats/store-metadata.ts";
+import { parseStorePath } from "../formats/store-path.ts";
+import type { UnlockedVault } from "../keystore/unlocked-vault.ts";
+import { redact } from "../secret.ts";
+import { nothingThere } from "./catalog.ts";
+import { type ContentSource, sourceOf } from "./content-source.ts";
+import { copyTree } from "./copy-tree.ts";
+import { describeEntry, type StoreEntry, walkEntries } from "./listing.ts";
+import { Objects } from "./objects.ts";
+import {
+  InlineFile,
+  missingRecord,
+  ObjectFile,
+  openInline,
+  openObject,
+  type StoredFile,
+} from "./read-content.ts";
+import { salvageStream } from "./salvage-stream.ts";
+import type { FileStoreHost } from "./store-ground.ts";
+import {
+  assertStoreOptions,
+  type CopyOptions,
+  type MoveOptions,
+  type RemoveOptions,
+  type StoreCallOptions,
+  type StoreReadOptions,
+  type WriteOptions,
+} from "./store-options.ts";
+import { StoreSession } from "./store-session.ts";
+import { StoreUse } from "./store-use.ts";
+import { type StoreVerification, verifyStore, type VerifyOptions } from "./verify.ts";
+import { writeContent } from "./write-content.ts";
+import { AsyncTurn } from "./async-turn.ts";
+import { concurrently } from "./concurrently.ts";
+
+/** What a directory holds, all the way down. */
+export interface StoreUsage {
+  readonly files: number;
+  readonly directories: number;
+  /** Plaintext bytes of the files. */
+  readonly bytes: number;
+}
+
+/**
+ * An encrypted file store. Paths are parts joined by `/`, of any Unicode text in NFC: parts of up to 255 bytes, paths
+ * of up to 4,096; `""` is the topmost directory. Nothing of names, metadata, contents or the tree is readable on disk;
+ * the number of larger files and their lengths are. Every change is all or nothing, and durable when it resolves.
+ * Every method @throws LockedError, also when the vault is locked while it runs; InvalidArgumentError reason `path` and
+ * LimitExceededError for what is no path; DamagedError for what was altered on disk; IoError.
+ */
+export class FileStore {
+  readonly #host: FileStoreHost;
+  readonly #objects: Objects;
+  readonly #use: StoreUse;
+  /** Changes of one name share it; those that look into a directory first have it alone. */
+  readonly #structure = new AsyncTurn();
+  #session: StoreSession | undefined;
+  #beginning: Promise<void> = Promise.resolve();
+
+  /** The vault makes its own. */
+  constructor(host: FileStoreHost) {
+    this.#host = host;
+    this.#objects = new Objects(host.fs, host.directory);
+    this.#use = new StoreUse(() => this.#collectSoon());
+  }
+
+  /**
+   * Writes a file, and makes the directories on the way.
+   * @param content bytes, a string (as UTF-8), a stream or other async iterable of bytes, or `{ path }` of a file.
+   * @throws AlreadyExistsError unless `overwrite`; for a directory always. @throws SourceChangedError, and what the
+   *   source throws; then nothing is changed.
+   * @example
+   * await vault.store.write("photos/cat.jpg", { path: "./cat.jpg" });
+   */
+  async write(path: string, content: ContentSource, options: WriteOptions = {}): Promise<StoreEntry> {
+    const parts = parseStorePath(path, "path");
+    assertStoreOptions("write", options);
+    const source = sourceOf(content);
+    const { keyId, overwrite = false, durability = "durable", onProgress } = options;
+    const metadata = encodeMetadata(options.metadata);
+    return this.#run(options, async (session, signal) => {
+      session.assertWritable();
+      // Refused before it costs anything, and again when its turn has come.
+      const before = session.catalog.find(session.database, parts);
+      if (parts.length === 0 || (before !== undefined && (before.kind === "directory" || !overwrite))) {
+        session.catalog.refuse(before);
+      }
+      const isDurable = durability === "durable";
+      const written = await writeContent(this.#host, session.objects, this.#use, source, {
+        keyId,
+        isDurable,
+        onProgress,
+        signal,
+        onUse: this.#onUse,
+      });
+      try {
+        const entry = await this.#structure.shared(() =>
+          session.name(written.content, (change) =>
+            session.catalog.putFile(change, parts, written.content, { overwrite, metadata }),
+          ),
+        );
+        if (!isDurable && written.content.headerTag !== undefined) this.#use.owesFlush(written.content.id);
+        if (before !== undefined) this.#collectSoon();
+        return describeEntry(parts, entry);
+      } finally {
+        written.end();
+      }
+    });
+  }
+
+  /** Returns a file's whole content in a new array. @throws NotFoundError. */
+  async read(path: string, options: StoreCallOptions = {}): Promise<Uint8Array> {
+    assertStoreOptions("call", options);
+    const parts = parseStorePath(path, "path");
+    return this.#run(options, async (session, signal) => {
+      const file = await this.#open(session, parts, signal);
+      try {
+        return await file.read(0, file.size);
+      } finally {
+        await file.close();
+      }
+    });
+  }
+
+  /**
+   * Returns a file's content, or a range of it, as a stream. A failure ends it with an error, never with a clean end.
+   * @throws NotFoundError, RangeError.
+   */
+  async readStream(path: string, options: StoreReadOptions = {}): Promise<ReadableStream<Uint8Array>> {
+    assertStoreOptions("read", options);
+    const parts = parseStorePath(path, "path");
+    const { start, end, onDamage } = options;
+    const range = { ...(start !== undefined && { start }), ...(end !== undefined && { end }) };
+    return this.#run(options, async (session) => {
+      const signal = anySignal(session.ended, options.signal) as AbortSignal;
+      const file = await this.#open(session, parts, signal);
+      try {
+        // Checks the range as well.
+        const plain = file.stream(range);
+        if (onDamage === undefined) return closing(plain, file);
+        await plain.cancel();
+        return closing(salvageStream(file, range, onDamage), file);
+      } catch (error) {
+        await file.close();
+        throw error;
+      }
+    });
+  }
+
+  /** Opens a file for reading anywhere in it. Close it. Locking the vault ends it. @throws NotFoundError. */
+  async open(path: string, options: StoreCallOptions = {}): Promise<StoredFile> {
+    assertStoreOptions("call", options);
+    const parts = parseStorePath(path, "path");
+    return this.#run(options, (session) => {
+      const signal = anySignal(session.ended, options.signal) as AbortSignal;
+      return this.#open(session, parts, signal);
+    });
+  }
+
+  /** Describes a file or directory. @throws NotFoundError. */
+  async stat(path: string, options: StoreCallOptions = {}): Promise<StoreEntry> {
+    assertStoreOptions("call", options);
+    const parts = parseStorePath(path, "path");
+    if (parts.length === 0) throw noEntry();
+    return this.#run(options, async ({ catalog, database }) => {
+      const entry = catalog.find(database, parts);
+      if (entry === undefined) throw nothingThere();
+      return describeEntry(parts, entry);
+    });
+  }
+
+  /**
+   * Lists a directory in the order of names (by their UTF-8 bytes), as it is when the first one is asked for. Where
+   * names were damaged on disk, it gives all others and then @throws DamagedError. @throws NotFoundError.
+   */
+  list(directory = "", options: StoreCallOptions = {}): AsyncIterable<StoreEntry> {
+    return this.#entries(directory, options, false);
+  }
+
+  /** Lists a directory and all below it, a directory before what it holds; else like {@link FileStore.list}. */
+  walk(directory = "", options: StoreCallOptions = {}): AsyncIterable<StoreEntry> {
+    return this.#entries(directory, options, true);
+  }
+
+  /** Makes a directory, and those on the way. One that is there is fine. @throws AlreadyExistsError for a file. */
+  async createDirectory(path: string, options: StoreCallOptions = {}): Promise<void> {
+    assertStoreOptions("call", options);
+    const parts = parseStorePath(path, "path");
+    await this.#run(options, (session) =>
+      this.#structure.shared(() =>
+        session.change((change) => void session.catalog.makeDirectory(change, parts)),
+      ),
+    );
+  }
+
+  /**
+   * Moves or renames a file or a directory with all in it, in one step, and makes the directories on the way.
+   * @throws NotFoundError. @throws AlreadyExistsError for what is in the way, unless both are files and `overwrite`.
+   * @throws InvalidArgumentError reason `into-itself`.
+   */
+  async move(from: string, to: string, options: MoveOptions = {}): Promise<void> {
+    assertStoreOptions("move", options);
+    const [source, target] = [parseStorePath(from, "from"), parseStorePath(to, "to")];
+    const { overwrite = false } = options;
+    await this.#run(options, (session) =>
+      this.#structure.shared(() =>
+        session.change((change) => session.catalog.move(change, source, target, { overwrite })),
+      ),
+    );
+    this.#collectSoon();
+  }
+
+  /**
+   * Copies a file, or a directory with all in it, under new data keys. A directory appears whole, or not at all.
+   * @throws NotFoundError. @throws AlreadyExistsError for what is in the way, unless both are files and `overwrite`.
+   */
+  async copy(from: string, to: string, options: CopyOptions = {}): Promise<void> {
+    assertStoreOptions("copy", options);
+    const [source, target] = [parseStorePath(from, "from"), parseStorePath(to, "to")];
+    await this.#run(options, (session, signal) =>
+      copyTree(session, source, target, {
+        ...options,
+        signal,
+        onUse: this.#onUse,
+        open: (entry) => this.#openEntry(session, entry, signal),
+        commit: (work) => this.#structure.shared(work),
+      }),
+    );
+    this.#collectSoon();
+  }
+
+  /**
+   * Removes a file, or a directory: one that is not empty only with `recursive`. Durable when it resolves. Open readers
+   * keep what they have opened. With `purge`, waits until the names and contents are gone from the vault's files;
+   * copies that the drive or a backup has made are not reached.
+   * @throws NotFoundError. @throws InvalidArgumentError reason `not-empty` or `root`. @throws IoError reason
+   *   `traces-left` when a purge was not possible now: the removal stands, and what is left goes later.
+   */
+  async remove(path: string, options: RemoveOptions = {}): Promise<void> {
+    assertStoreOptions("remove", options);
+    const parts = parseStorePath(path, "path");
+    const { recursive = false, purge = false } = options;
+    await this.#run(options, async (session, signal) => {
+      await this.#remove(session, parts, recursive, signal);
+      if (purge) await session.purge();
+      else this.#collectSoon();
+    });
+  }
+
+  /** Counts what a directory holds, all the way down. @throws NotFoundError. */
+  async usage(directory = "", options: StoreCallOptions = {}): Promise<StoreUsage> {
+    let [files, directories, bytes] = [0, 0, 0];
+    for await (const { kind, size } of this.walk(directory, options)) {
+      if (kind === "file") files += 1;
+      else directories += 1;
+      bytes += size;
+    }
+    return { files, directories, bytes };
+  }
+
+  /**
+   * Checks the whole store: the index against its sums, every content to its last byte, and what no name leads to.
+   * Changes nothing, and finds everything that is wrong; whole, it reads all files. Files can be used meanwhile.
+   */
+  async verify(options: VerifyOptions = {}): Promise<StoreVerification> {
+    assertStoreOptions("verify", options);
+    return this.#run(options, (session, signal) =>
+      verifyStore(session, options, {
+        signal,
+        open: (entry) => this.#openEntry(session, entry, signal),
+        alone: (work) => this.#structure.alone(work),
+      }),
+    );
+  }
+
+  /** Makes all that was written with relaxed durability durable. @throws IoError. */
+  async flush(options: StoreCallOptions = {}): Promise<void> {
+    assertStoreOptions("call", options);
+    await this.#run(options, () => this.#flush());
+  }
+
+  /**
+   * Begins with an unlocked vault: what a crash has left is put into order behind the calls. The vault calls it.
+   * @param isAfterCrash true looks through the index too, and reports what was lost from it.
+   */
+  begin(unlocked: UnlockedVault, isAfterCrash: boolean): void {
+    const session = this.#sessionOf(unlocked);
+    if (!this.#host.mayWrite) return;
+    this.#beginning = session.recover(isAfterCrash);
+  }
+
+  /** Does what was left for later, before the vault is closed. Never rejects: what fails is a warning. */
+  async end(): Promise<void> {
+    const session = this.#session;
+    if (session === undefined || session.ended.aborted || !this.#host.mayWrite) return;
+    try {
+      await this.#beginning;
+      await this.#flush();
+      await session.garbage.collect();
+      await session.traces.remove();
+    } catch (error) {
+      if (session.ended.aborted) return;
+      const why = error instanceof Error ? error.message : String(error);
+      const message = `The file store was closed before all was done (${why}). Files written with relaxed durability may be damaged by a power cut.`;
+      this.#host.report({ type: "warning", message });
+    }
+  }
+
+  static {
+    redact(this, "[FileStore]");
+  }
+
+  /** A stream or a reader at work is use of the vault, however long it lasts. */
+  readonly #onUse = (): void => void this.#host.unlocked();
+
+  async #remove(
+    session: StoreSession,
+    parts: readonly string[],
+    recursive: boolean,
+    signal: AbortSignal,
+  ): Promise<void> {
+    const entry = session.catalog.find(session.database, parts);
+    if (recursive || entry?.kind !== "directory") {
+      await this.#structure.shared(() =>
+        session.change((change) => {
+          const present = session.catalog.find(change, parts);
+          // What is a directory by now may hold something.
+          if (!recursive && present?.kind === "directory") throw notEmpty();
+          session.catalog.remove(change, parts);
+        }),
+      );
+      return;
+    }
+    // Nothing is put into it between the look and the change.
+    await this.#structure.alone(async () => {
+      if (!(await isEmpty(session, session.catalog.directory(session.database, parts)))) throw notEmpty();
+      signal.throwIfAborted();
+      await session.change((change) => session.catalog.remove(change, parts));
+    });
+  }
+
+  #open(session: StoreSession, parts: readonly string[], signal: AbortSignal): Promise<StoredFile> {
+    return this.#openEntry(session, session.catalog.file(session.database, parts), signal);
+  }
+
+  async #openEntry(session: StoreSession, entry: EntryRecord, signal: AbortSignal): Promise<StoredFile> {
+    const options = { signal, onUse: this.#onUse };
+    if (entry.blob !== undefined || entry.size === 0) {
+      return new InlineFile(await openInline(this.#host, entry), options);
+    }
+    const end = this.#use.read(entry.id);
+    try {
+      const record = session.catalog.content(session.database, entry.id);
+      if (record === undefined || record.length !== entry.size) throw missingRecord(entry.id);
+      return new ObjectFile(await openObject(this.#host, this.#objects, record, signal), options, end);
+    } catch (error) {
+      end();
+      throw error;
+    }
+  }
+
+  async *#entries(directory: string, options: StoreCallOptions, isDeep: boolean): AsyncGenerator<StoreEntry> {
+    assertStoreOptions("call", options);
+    const parts = parseStorePath(directory, "directory");
+    const { session, walk } = await this.#run(options, async (opened) => {
+      const signal = anySignal(opened.ended, options.signal) as AbortSignal;
+      const id = opened.catalog.directory(opened.database, parts);
+      return { session: opened, walk: walkEntries(opened, parts, id, { isDeep, signal }) };
+    });
+    try {
+      for await (const { parts: path, record } of walk) {
+        yield describeEntry(path, record);
+        session.ended.throwIfAborted();
+        options.signal?.throwIfAborted();
+      }
+    } catch (error) {
+      session.ended.throwIfAborted();
+      throw error;
+    }
+  }
+
+  async #flush(): Promise<void> {
+    const owed = this.#use.unflushed;
+    if (owed.length === 0) return;
+    await concurrently(owed, FLUSHES, async (id) => this.#objects.flush(id));
+    await this.#objects.flushNames();
+    for (const id of owed) this.#use.flushed(id);
+  }
+
+  /** Work on the store; what fails because the vault was locked says so. */
+  async #run<T>(
+    options: StoreCallOptions,
+    work: (session: StoreSession, signal: AbortSignal) => Promise<T>,
+  ): Promise<T> {
+    options.signal?.throwIfAborted();
+    return this.#host.run(async (unlocked) => {
+      const session = this.#sessionOf(unlocked);
+      const signal = anySignal(session.ended, options.signal) as AbortSignal;
+      try {
+        return await work(session, signal);
+      } catch (error) {
+        signal.throwIfAborted();
+        throw error;
+      }
+    });
+  }
+
+  #sessionOf(unlocked: UnlockedVault): StoreSession {
+    if (this.#session?.unlocked !== unlocked) {
+      this.#session = new StoreSession(this.#host, unlocked, this.#objects, this.#use);
+    }
+    return this.#session;
+  }
+
+  /** What fails in it is a warning. */
+  #collectSoon(): void {
+    const session = this.#session;
+    if (session === undefined || session.ended.aborted || !this.#host.mayWrite) return;
+    void session.garbage.collect();
+  }
+}
+
+/** Flushes at once: more than the threads that a runtime has for them gain nothing. */
+const FLUSHES = 4;
+
+async function isEmpty(session: StoreSession, directoryId: Uint8Array): Promise<boolean> {
+  const { catalog, database } = session;
+  // A record that does not open is something, too.
+  for await (const _ of database.records(TABLES.entries, catalog.entriesOf(directoryId))) return false;
+  return true;
+}
+
+/** Closes the file when the stream ends, however it does. */
+function closing(stream: ReadableStream<Uint8Array>, file: StoredFile): ReadableStream<Uint8Array> {
+  const reader = stream.getReader();
+  return new ReadableStream<Uint8Array>(
+    {
+      async pull(controller) {
+        try {
+          const { value, done } = await reader.read();
+          if (!done) return controller.enqueue(value);
+          await file.close();
+          controller.close();
+        } catch (error) {
+          await file.close();
+          throw error;
+        }
+      },
+      async cancel() {
+        await file.close();
+      },
+    },
+    { highWaterMark: 0 },
+  );
+}
+
+function noEntry(): InvalidArgumentError {
+  return new InvalidArgumentError("The topmost directory has no entry of its own. Name something in it.", {
+    details: { reason: "root" },
+  });
+}
+
+function notEmpty(): InvalidArgumentError {
+  return new InvalidArgumentError(
+    "The directory is not empty. Remove what it holds first, or pass { recursive: true }.",
+    { details: { reason: "not-empty" } },
+  );
+}

@@ -1,0 +1,114 @@
+/**
+ * Removes what no name leads to: what removed directories held, and objects that nobody reads any more. Works behind
+ * the calls that made it garbage; what is left when the vault closes is done at the next open.
+ * Source: docs/format.md#store-garbage [F-240].
+ * @module
+ */
+import { type EntryRecord, type GarbageRecord, TABLES } from "../formats/records/tables.ts";
+import type { Transaction } from "../storage/transaction.ts";
+import type { VaultDatabase } from "../storage/vault-database.ts";
+import type { Catalog } from "./catalog.ts";
+import type { Objects } from "./objects.ts";
+import type { FileStoreHost } from "./store-ground.ts";
+import type { StoreUse } from "./store-use.ts";
+
+/** Records that one change removes. */
+const CHANGES = 128;
+
+/** What collecting needs of the session that it belongs to. */
+export interface GarbageGround {
+  readonly host: FileStoreHost;
+  readonly database: VaultDatabase;
+  readonly catalog: Catalog;
+  readonly objects: Objects;
+  readonly use: StoreUse;
+  readonly ended: AbortSignal;
+  change<T>(plan: (change: Transaction) => T): Promise<T>;
+}
+
+export class Garbage {
+  readonly #session: GarbageGround;
+  #isWanted = false;
+  #running: Promise<void> | undefined;
+
+  constructor(session: GarbageGround) {
+    this.#session = session;
+  }
+
+  /** Begins to collect, unless it is being done. Never rejects: what fails is a warning, and done at the next open. */
+  collect(): Promise<void> {
+    this.#isWanted = true;
+    this.#running ??= this.#run().finally(() => {
+      this.#running = undefined;
+    });
+    return this.#running;
+  }
+
+  async #run(): Promise<void> {
+    const { ended } = this.#session;
+    try {
+      while (this.#isWanted && !ended.aborted) {
+        this.#isWanted = false;
+        await this.#pass();
+      }
+    } catch (error) {
+      if (ended.aborted) return;
+      const why = error instanceof Error ? error.message : String(error);
+      const message = `Removed files of the store still take up space (${why}). It is tried again when the vault is opened.`;
+      this.#session.host.report({ type: "warning", message });
+    }
+  }
+
+  async #pass(): Promise<void> {
+    const listed: GarbageRecord[] = [];
+    for await (const { record } of this.#session.database.records(
+      TABLES.garbage,
+      Uint8Array.of(TABLES.garbage),
+    )) {
+      if (record !== undefined) listed.push(record);
+    }
+    for (const { id } of listed.filter(({ kind }) => kind === "directory")) {
+      if (!this.#session.use.isStaged(id)) await this.#clearDirectory(id);
+    }
+    const contents = listed.filter(({ id, kind }) => kind === "content" && !this.#session.use.isPinned(id));
+    while (contents.length > 0) await this.#removeObjects(contents.splice(0, CHANGES));
+  }
+
+  /** What a directory held is garbage in turn, and found by the next pass. */
+  async #clearDirectory(id: Uint8Array): Promise<void> {
+    const { catalog, database } = this.#session;
+    let found: { readonly key: Uint8Array; readonly record: EntryRecord }[] = [];
+    const remove = async (): Promise<void> => {
+      const entries = found;
+      found = [];
+      await this.#session.change((change) => {
+        for (const { key } of entries) {
+          const entry = change.get(TABLES.entries, key);
+          if (entry !== undefined) catalog.removeEntry(change, key, entry);
+        }
+      });
+    };
+    let unreadable = 0;
+    for await (const { key, record } of database.records(TABLES.entries, catalog.entriesOf(id))) {
+      if (record === undefined) unreadable += 1;
+      else found.push({ key, record });
+      if (found.length >= CHANGES) await remove();
+    }
+    if (found.length > 0) await remove();
+    this.#isWanted = true;
+    // A damaged record is evidence: verify reports it, and a repair decides.
+    if (unreadable === 0) await this.#session.change((change) => catalog.unlist(change, id));
+  }
+
+  async #removeObjects(contents: readonly GarbageRecord[]): Promise<void> {
+    const { catalog, objects } = this.#session;
+    const unused = contents.filter(({ id }) => !this.#session.use.isPinned(id));
+    for (const { id } of unused) await objects.remove(id);
+    await this.#session.change((change) => {
+      for (const { id } of unused) catalog.unlist(change, id);
+    });
+    if (unused.length < contents.length) return;
+    // A long list must not keep others waiting.
+    await new Promise<void>((resolve) => setImmediate(resolve));
+  }
+}

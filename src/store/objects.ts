@@ -1,0 +1,278 @@
+/**
+ * The objects of the file store: encrypted files named by their content's id, written into `incoming/` and moved into
+ * `objects/ab/` once a record names them. Each carries its own data key, so that one can be read without the index.
+ * Source: docs/format.md#store-objects [F-236], [F-237].
+ * @module
+ */
+import { join, relative } from "node:path";
+import { fromHex, hex } from "../bytes.ts";
+import { syncFolder } from "../storage/atomic-file.ts";
+import {
+  DIRECTORY_MODE,
+  FILE_MODE,
+  type FileHandle,
+  type FileStats,
+  type FileSystem,
+  hasErrno,
+  ignoreNoModes,
+} from "../storage/file-system.ts";
+import { ioError } from "../storage/io-error.ts";
+import type { SourceFile } from "../envelope/source-file.ts";
+import { SharedSync } from "./shared-sync.ts";
+
+const NAME = /^([0-9a-f]{32})\.cof$/u;
+const SHARD = /^[0-9a-f]{2}$/u;
+
+/** An object as a listing finds it. */
+export interface FoundObject {
+  readonly id: Uint8Array;
+  readonly path: string;
+}
+
+/** What lies in the store's folders. */
+export interface ObjectListing {
+  readonly objects: readonly FoundObject[];
+  /** Paths of what is no object of ours. */
+  readonly others: readonly string[];
+}
+
+export class Objects {
+  readonly #fs: FileSystem;
+  readonly #directory: string;
+  readonly #incomingSync: SharedSync;
+
+  /** @param directory of the vault, canonical. */
+  constructor(fs: FileSystem, directory: string) {
+    this.#fs = fs;
+    this.#directory = directory;
+    this.#incomingSync = new SharedSync(() => syncFolder(fs, this.#incoming));
+  }
+
+  get #incoming(): string {
+    return join(this.#directory, "incoming");
+  }
+
+  /** A path as reports name it: within the vault's directory. */
+  nameOf(path: string): string {
+    return relative(this.#directory, path);
+  }
+
+  /** Where an object lies once a record names it. */
+  pathOf(id: Uint8Array): string {
+    const name = hex(id);
+    return join(this.#directory, "objects", name.slice(0, 2), `${name}.cof`);
+  }
+
+  #incomingPath(id: Uint8Array): string {
+    return join(this.#incoming, `${hex(id)}.cof`);
+  }
+
+  /** Makes a new object, empty, with mode 0600. @throws IoError. */
+  async create(id: Uint8Array): Promise<NewObject> {
+    const path = this.#incomingPath(id);
+    try {
+      const handle = await this.#open(path);
+      try {
+        await handle.chmod(FILE_MODE).catch(ignoreNoModes);
+      } catch (error) {
+        await handle.close().catch(() => undefined);
+        await this.#fs.unlink(path).catch(() => undefined);
+        throw error;
+      }
+      return new NewObject(this.#fs, path, handle, this.#incomingSync);
+    } catch (error) {
+      throw ioError(error, "write a file of the store");
+    }
+  }
+
+  /** Moves an object that a durable record names to its place. @throws IoError. */
+  async settle(id: Uint8Array): Promise<void> {
+    const path = this.pathOf(id);
+    try {
+      try {
+        await this.#fs.rename(this.#incomingPath(id), path);
+      } catch (error) {
+        if (!hasErrno(error, "ENOENT")) throw error;
+        await this.#makeShard(id);
+        await this.#fs.rename(this.#incomingPath(id), path);
+      }
+    } catch (error) {
+      throw ioError(error, "put a file of the store into its place");
+    }
+  }
+
+  /**
+   * Opens an object for reading, wherever a crash or a failure has left it.
+   * @returns undefined when there is none. @throws IoError.
+   */
+  async open(id: Uint8Array): Promise<SourceFile | undefined> {
+    for (const path of [this.pathOf(id), this.#incomingPath(id)]) {
+      try {
+        const handle = await this.#fs.open(path, "read");
+        try {
+          return { path, handle, stats: await handle.stat() };
+        } catch (error) {
+          await handle.close().catch(() => undefined);
+          throw error;
+        }
+      } catch (error) {
+        if (!hasErrno(error, "ENOENT")) throw ioError(error, "read a file of the store");
+      }
+    }
+    return undefined;
+  }
+
+  /** The path of an object, for what changes its key areas; undefined when there is none. @throws IoError. */
+  async find(id: Uint8Array): Promise<string | undefined> {
+    for (const path of [this.pathOf(id), this.#incomingPath(id)]) {
+      if ((await this.#stats(path)) !== undefined) return path;
+    }
+    return undefined;
+  }
+
+  /** Flushes an object that was written without. @throws IoError; absent is fine. */
+  async flush(id: Uint8Array): Promise<void> {
+    const source = await this.open(id);
+    try {
+      await source?.handle.sync();
+    } catch (error) {
+      throw ioError(error, "flush a file of the store");
+    } finally {
+      await source?.handle.close().catch(() => undefined);
+    }
+  }
+
+  /** Makes the names in `incoming/` durable. @throws IoError. */
+  flushNames(): Promise<void> {
+    return this.#incomingSync.run();
+  }
+
+  /** Removes an object. Absent is fine. @throws IoError. */
+  async remove(id: Uint8Array): Promise<void> {
+    for (const path of [this.pathOf(id), this.#incomingPath(id)]) await this.removeFile(path);
+  }
+
+  /** @throws IoError. Absent is fine. */
+  async removeFile(path: string): Promise<void> {
+    try {
+      await this.#fs.unlink(path);
+    } catch (error) {
+      if (!hasErrno(error, "ENOENT", "ENOTDIR")) throw ioError(error, "remove a file of the store");
+    }
+  }
+
+  /** Lists what a write has not finished, or a crash has left. @throws IoError. */
+  incoming(): Promise<ObjectListing> {
+    return this.#list(this.#incoming);
+  }
+
+  /** Lists what lies in `objects/`, one part at a time. @throws IoError. */
+  async *stored(): AsyncGenerator<ObjectListing> {
+    const folder = join(this.#directory, "objects");
+    for (const { name, kind } of await this.#entries(folder)) {
+      const path = join(folder, name);
+      if (kind !== "directory" || !SHARD.test(name)) yield { objects: [], others: [path] };
+      else yield await this.#list(path, name);
+    }
+  }
+
+  async #list(folder: string, shard = ""): Promise<ObjectListing> {
+    const objects: FoundObject[] = [];
+    const others: string[] = [];
+    for (const { name, kind } of await this.#entries(folder)) {
+      const path = join(folder, name);
+      const id = NAME.exec(name)?.[1];
+      if (kind === "file" && id?.startsWith(shard) === true) objects.push({ id: fromHex(id), path });
+      else others.push(path);
+    }
+    return { objects, others };
+  }
+
+  async #entries(folder: string): ReturnType<FileSystem["readDirectory"]> {
+    try {
+      return await this.#fs.readDirectory(folder);
+    } catch (error) {
+      if (hasErrno(error, "ENOENT")) return [];
+      throw ioError(error, "look at the store's folders");
+    }
+  }
+
+  async #stats(path: string): Promise<FileStats | undefined> {
+    try {
+      return await this.#fs.lstat(path);
+    } catch (error) {
+      if (hasErrno(error, "ENOENT")) return undefined;
+      throw ioError(error, "look at a file of the store");
+    }
+  }
+
+  /** A copy program may have left out an empty folder. */
+  async #open(path: string): Promise<FileHandle> {
+    try {
+      return await this.#fs.open(path, "create", FILE_MODE);
+    } catch (error) {
+      if (!hasErrno(error, "ENOENT")) throw error;
+      await this.#makeFolder(this.#incoming);
+      return this.#fs.open(path, "create", FILE_MODE);
+    }
+  }
+
+  async #makeShard(id: Uint8Array): Promise<void> {
+    const folder = join(this.#directory, "objects");
+    await this.#makeFolder(folder);
+    await this.#makeFolder(join(folder, hex(id).slice(0, 2)));
+    await this.#fs.syncDirectory(folder);
+  }
+
+  async #makeFolder(path: string): Promise<void> {
+    try {
+      await this.#fs.mkdir(path, DIRECTORY_MODE);
+    } catch (error) {
+      if (!hasErrno(error, "EEXIST")) throw error;
+    }
+  }
+}
+
+/** An object that is being written. Ended by {@link NewObject.finish} or {@link NewObject.discard}. */
+export class NewObject {
+  readonly path: string;
+  /** The same: an object has one name until it is moved. */
+  readonly temporaryPath: string;
+  readonly handle: FileHandle;
+  readonly #fs: FileSystem;
+  readonly #folderSync: SharedSync;
+
+  constructor(fs: FileSystem, path: string, handle: FileHandle, folderSync: SharedSync) {
+    this.#fs = fs;
+    this.path = path;
+    this.temporaryPath = path;
+    this.handle = handle;
+    this.#folderSync = folderSync;
+  }
+
+  /** Writes parts one after another. @throws IoError. */
+  async write(parts: readonly Uint8Array[], position: number): Promise<void> {
+    try {
+      await this.handle.writev(parts, position);
+    } catch (error) {
+      throw ioError(error, "write a file of the store");
+    }
+  }
+
+  /** Makes content and name durable, unless told otherwise, and closes the file. @throws IoError. */
+  async finish(isDurable: boolean): Promise<void> {
+    try {
+      if (isDurable) await this.handle.sync();
+      await this.handle.close();
+    } catch (error) {
+      throw ioError(error, "write a file of the store");
+    }
+    if (isDurable) await this.#folderSync.run();
+  }
+
+  /** Removes the file. The error that led here is what counts, so this never fails. */
+  async discard(): Promise<void> {
+    await this.handle.close().catch(() => undefined);
+    await this.#fs.unlink(this.path).catch(() => undefined);
+  }
+}

@@ -1,0 +1,288 @@
+/**
+ * The content of a stored file, open for reading anywhere in it: from the index, or from its object, which must be the
+ * very one that was written. Source: docs/format.md#store-contents [F-235].
+ * @module
+ */
+import { ReadableStream } from "node:stream/web";
+import { equal, hex } from "../bytes.ts";
+import { type ByteRange, FileReader } from "../envelope/file-reader.ts";
+import { vaultAccess } from "../envelope/key-access.ts";
+import { type OpenedEnvelope, openEnvelope } from "../envelope/open-envelope.ts";
+import type { SourceFile } from "../envelope/source-file.ts";
+import { DamagedError, isCofferError } from "../errors.ts";
+import type { ContentRecord, EntryRecord } from "../formats/records/tables.ts";
+import { redact, wipe } from "../secret.ts";
+import type { Objects } from "./objects.ts";
+import type { FileStoreHost } from "./store-ground.ts";
+import { inlineContext } from "./write-content.ts";
+
+/** What opening a content needs beside its records. */
+export interface ReadOptions {
+  readonly signal: AbortSignal;
+  /** Told at each read. */
+  readonly onUse: () => void;
+}
+
+/** A stored file that is open for reading. What it was when it was opened, it stays, whatever becomes of its name. */
+export interface StoredFile extends AsyncDisposable {
+  /** Length in bytes, proven. */
+  readonly size: number;
+  /**
+   * Returns `length` bytes from `offset`, in a new array; fewer only where the file ends. All of it is verified.
+   * @throws RangeError unless both are integers from 0 on. @throws DamagedError with the damaged range in its details.
+   */
+  read(offset: number, length: number): Promise<Uint8Array>;
+  /** Returns a range as a stream, verified piece by piece. A failure ends it with an error. @throws RangeError. */
+  stream(range?: ByteRange): ReadableStream<Uint8Array>;
+  /** Wipes the keys and closes the file. Idempotent. */
+  close(): Promise<void>;
+}
+
+/** An object and its proven beginning. Who holds it closes both. */
+export interface OpenedObject {
+  readonly source: SourceFile;
+  readonly opened: OpenedEnvelope;
+}
+
+/** Opens a small content. @throws DamagedError, and what the CMK answers. */
+export async function openInline(host: FileStoreHost, entry: EntryRecord): Promise<Uint8Array> {
+  if (entry.blob === undefined) return new Uint8Array();
+  try {
+    const { plaintext } = await host.kms().decrypt({
+      ciphertextBlob: entry.blob,
+      encryptionContext: inlineContext(entry.id),
+    });
+    if (plaintext.length === entry.size) return plaintext;
+    wipe(plaintext);
+    throw damagedContent("length");
+  } catch (error) {
+    throw asDamage(error);
+  }
+}
+
+/**
+ * Opens an object and proves that it is the one that its record means.
+ * @throws DamagedError reason `missing` or `content`. @throws what the CMK answers, IoError.
+ */
+export async function openObject(
+  host: FileStoreHost,
+  objects: Objects,
+  record: ContentRecord,
+  signal: AbortSignal,
+): Promise<OpenedObject> {
+  const source = await objects.open(record.id);
+  if (source === undefined) throw missingContent();
+  try {
+    const access = vaultAccess(host.kms());
+    const opened = await openEnvelope(source, { access, context: {}, report: host.report, signal });
+    wipe(opened.dek);
+    if (isMeant(opened, record)) return { source, opened };
+    opened.segments.close();
+    wipe(opened.lastPlaintext);
+    throw damagedContent("other");
+  } catch (error) {
+    await source.handle.close().catch(() => undefined);
+    throw asDamage(error);
+  }
+}
+
+function isMeant({ head, headerTag, plan }: OpenedEnvelope, record: ContentRecord): boolean {
+  return (
+    equal(head.fileId, record.id) &&
+    equal(headerTag, record.headerTag) &&
+    plan.plaintextBytes === record.length
+  );
+}
+
+/** A small content, whole in memory until it is closed. Takes the bytes over. */
+export class InlineFile implements StoredFile {
+  readonly size: number;
+  readonly #plaintext: Uint8Array;
+  readonly #options: ReadOptions;
+  #ended: { readonly reason: unknown } | undefined;
+
+  constructor(plaintext: Uint8Array, options: ReadOptions) {
+    this.size = plaintext.length;
+    this.#plaintext = plaintext;
+    this.#options = options;
+    options.signal.addEventListener("abort", this.#onAbort, { once: true });
+    if (options.signal.aborted) this.#onAbort();
+  }
+
+  async read(offset: number, length: number): Promise<Uint8Array> {
+    assertCount("offset", offset);
+    assertCount("length", length);
+    this.#assertOpen();
+    this.#options.onUse();
+    return this.#plaintext.slice(offset, offset + length);
+  }
+
+  stream(range: ByteRange = {}): ReadableStream<Uint8Array> {
+    this.#assertOpen();
+    return streamOf(this, range, this.size);
+  }
+
+  async close(): Promise<void> {
+    this.#end(closedError());
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.close();
+  }
+
+  static {
+    redact(this, "[StoredFile]");
+  }
+
+  readonly #onAbort = (): void => this.#end(this.#options.signal.reason);
+
+  #end(reason: unknown): void {
+    if (this.#ended !== undefined) return;
+    this.#ended = { reason };
+    this.#options.signal.removeEventListener("abort", this.#onAbort);
+    wipe(this.#plaintext);
+  }
+
+  #assertOpen(): void {
+    if (this.#ended !== undefined) throw this.#ended.reason;
+  }
+}
+
+/** A content in an object. */
+export class ObjectFile implements StoredFile {
+  readonly size: number;
+  readonly #reader: FileReader;
+  readonly #segmentBytes: number;
+  readonly #onClose: () => void;
+  #isClosed = false;
+
+  /** Takes the object over. @param onClose told once, when nobody reads the object any more. */
+  constructor({ source, opened }: OpenedObject, options: ReadOptions, onClose: () => void) {
+    this.#reader = new FileReader(source, opened, options);
+    this.size = this.#reader.size;
+    this.#segmentBytes = opened.plan.segmentPlaintextBytes;
+    this.#onClose = onClose;
+    options.signal.addEventListener("abort", this.#closed, { once: true });
+    this.#forget = () => options.signal.removeEventListener("abort", this.#closed);
+    if (options.signal.aborted) this.#closed();
+  }
+
+  async read(offset: number, length: number): Promise<Uint8Array> {
+    try {
+      return await this.#reader.read(offset, length);
+    } catch (error) {
+      throw this.#damageOf(error);
+    }
+  }
+
+  stream(range: ByteRange = {}): ReadableStream<Uint8Array> {
+    // Throws where the reader is closed.
+    void this.#reader.stream({ start: 0, end: 0 }).cancel();
+    return streamOf(this, range, this.#segmentBytes);
+  }
+
+  async close(): Promise<void> {
+    await this.#reader.close();
+    this.#closed();
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.close();
+  }
+
+  static {
+    redact(this, "[StoredFile]");
+  }
+
+  readonly #forget: () => void;
+
+  readonly #closed = (): void => {
+    if (this.#isClosed) return;
+    this.#isClosed = true;
+    this.#forget?.();
+    this.#onClose();
+  };
+
+  #damageOf(error: unknown): unknown {
+    if (!isCofferError(error, "COFFER_INVALID_CIPHERTEXT")) return asDamage(error);
+    const segment = error.details["segment"];
+    if (typeof segment !== "number") return asDamage(error);
+    const start = segment * this.#segmentBytes;
+    return damagedContent("content", error, {
+      start,
+      end: Math.min(start + this.#segmentBytes, this.size),
+    });
+  }
+}
+
+/** Streams a range, in pieces that end at multiples of `pieceBytes`. @throws RangeError for a range that is none. */
+function streamOf(
+  file: Pick<StoredFile, "size" | "read">,
+  { start = 0, end = file.size }: ByteRange,
+  pieceBytes: number,
+): ReadableStream<Uint8Array> {
+  assertCount("start", start);
+  assertCount("end", end);
+  if (end < start) throw new RangeError(`end: expected ${start} or more, got ${end}`);
+  const stop = Math.min(end, file.size);
+  let at = start;
+  return new ReadableStream<Uint8Array>(
+    {
+      async pull(controller) {
+        if (at < stop) {
+          const piece = await file.read(at, Math.min(pieceBytes - (at % pieceBytes), stop - at));
+          at += piece.length;
+          controller.enqueue(piece);
+        }
+        if (at >= stop) controller.close();
+      },
+    },
+    { highWaterMark: 1 },
+  );
+}
+
+/** Returns what stands for a content that is not what was written; every other error as it is. */
+export function asDamage(error: unknown): unknown {
+  const isOurs = ["COFFER_INVALID_CIPHERTEXT", "COFFER_UNSUPPORTED_FORMAT", "COFFER_SOURCE_CHANGED"].some(
+    (code) => isCofferError(error) && error.code === code,
+  );
+  return isOurs ? damagedContent("content", error) : error;
+}
+
+function damagedContent(
+  reason: string,
+  cause?: unknown,
+  range?: { readonly start: number; readonly end: number },
+): DamagedError {
+  const where = range === undefined ? "" : ` from byte ${range.start} up to ${range.end}`;
+  return new DamagedError(
+    `The content of a stored file was altered on disk${where}. Restore it from a backup; the other files are not touched by it.`,
+    { cause, details: { part: "content", reason, ...range } },
+  );
+}
+
+/** The error for a content whose object is not there. */
+export function missingContent(): DamagedError {
+  return new DamagedError(
+    "The content of a stored file is missing from the vault's objects folder. Put the folder back from a copy, or restore a backup that includes the files.",
+    { details: { part: "content", reason: "missing" } },
+  );
+}
+
+/** The error for a file whose record of its content is gone. @param id of the content; not secret. */
+export function missingRecord(id: Uint8Array): DamagedError {
+  return new DamagedError(
+    "The record of a stored file's content is missing from the index. Restore a backup, or attach the object again with coffer doctor --repair.",
+    { details: { part: "content", reason: "record", content: hex(id) } },
+  );
+}
+
+function closedError(): TypeError {
+  return new TypeError("stored file: used after close");
+}
+
+function assertCount(name: string, value: number): void {
+  if (!Number.isSafeInteger(value) || value < 0) {
+    throw new RangeError(`${name}: expected an integer from 0 on, got ${value}`);
+  }
+}

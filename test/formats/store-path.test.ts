@@ -1,0 +1,72 @@
+import fc from "fast-check";
+import { expect, test } from "vitest";
+
+import { compareNames, parseStorePath } from "../../src/formats/store-path.ts";
+
+test.each(["..", "a/../b", ".", "a/.", "/a", "a/", "a//b", "a\0b", "\ud800", "a/\udc00x"])(
+  "%j is no path [F-230]",
+  (path) => {
+    expect(() => parseStorePath(path, "path")).toThrow(expect.objectContaining({ reason: "path" }));
+  },
+);
+
+test.each([
+  ["a part of 256 bytes", "a".repeat(256)],
+  ["a part of 256 bytes in fewer characters", "é".repeat(128)],
+  ["a path of 4,097 bytes", `${"a".repeat(255)}/`.repeat(16) + "a"],
+  ["a megabyte", "a".repeat(1_000_000)],
+])("%s is too long [F-230]", (_, path) => {
+  expect(() => parseStorePath(path, "path")).toThrow(
+    expect.objectContaining({ code: "COFFER_LIMIT_EXCEEDED" }),
+  );
+});
+
+test.each([
+  "__proto__",
+  "constructor",
+  "CON",
+  "a:b",
+  "x.",
+  " ",
+  "C:\\x",
+  "~",
+  "*",
+  "\u202e",
+  "\n",
+  "...",
+  "%2e%2e",
+])("%j is a name like any other [F-230]", (name) => {
+  expect(parseStorePath(`d/${name}`, "path")).toEqual(["d", name]);
+});
+
+test("composed and decomposed text are one name, and the topmost directory is the empty path [F-230]", () => {
+  expect(parseStorePath("Gro\u0308ße/u\u0308", "path")).toEqual(["Größe", "ü"]);
+  expect(parseStorePath("", "path")).toEqual([]);
+  // One that NFC makes longer is measured afterwards.
+  expect(() => parseStorePath("\u{1d160}".repeat(60), "path")).toThrow(
+    expect.objectContaining({ code: "COFFER_LIMIT_EXCEEDED" }),
+  );
+});
+
+test("whatever is accepted, is accepted again as it was made [F-230]", () => {
+  fc.assert(
+    fc.property(fc.string({ unit: "binary", maxLength: 40 }), (path) => {
+      let parts: string[];
+      try {
+        parts = parseStorePath(path, "path");
+      } catch {
+        return;
+      }
+      expect(parseStorePath(parts.join("/"), "path")).toEqual(parts);
+      for (const part of parts) expect(["", ".", ".."]).not.toContain(part);
+    }),
+  );
+});
+
+test("names are sorted as their bytes are, which UTF-16 is not [F-233]", () => {
+  fc.assert(
+    fc.property(fc.string({ unit: "grapheme" }), fc.string({ unit: "grapheme" }), (a, b) => {
+      expect(Math.sign(compareNames(a, b))).toBe(Math.sign(Buffer.compare(Buffer.from(a), Buffer.from(b))));
+    }),
+  );
+});

@@ -1,0 +1,84 @@
+import { readdir, readFile, rename, rm, writeFile } from "node:fs/promises";
+import { join } from "node:path";
+import { expect, test } from "vitest";
+
+import { all, bytesOf, storeGround } from "./store-ground.ts";
+
+async function objectPaths(directory: string): Promise<string[]> {
+  const names = await readdir(join(directory, "objects"), { recursive: true });
+  return names.filter((name) => name.endsWith(".cof")).map((name) => join(directory, "objects", name));
+}
+
+test("two objects exchanged, one removed and one altered are each found at use, with the range [F-235] [F-242]", async () => {
+  const { vault, directory } = await storeGround();
+  const content = bytesOf(300_000);
+  const [before, paths]: [Set<string>, Record<string, string>] = [new Set(), {}];
+  for (const name of ["a", "b", "c", "d"]) {
+    await vault.store.write(name, bytesOf(300_000, name.charCodeAt(0)));
+    const path = (await objectPaths(directory)).find((found) => !before.has(found)) as string;
+    before.add(path);
+    paths[name] = path;
+  }
+  await rename(paths["a"] as string, `${paths["a"]}.x`);
+  await rename(paths["b"] as string, paths["a"] as string);
+  await rename(`${paths["a"]}.x`, paths["b"] as string);
+  await rm(paths["c"] as string);
+  const bytes = await readFile(paths["d"] as string);
+  bytes[bytes.length - 100_000] = (bytes[bytes.length - 100_000] as number) ^ 1;
+  await writeFile(paths["d"] as string, bytes);
+  for (const name of ["a", "b", "c", "d"]) {
+    await expect(vault.store.read(name)).rejects.toMatchObject({ code: "COFFER_DAMAGED" });
+  }
+  const { problems } = await vault.store.verify();
+  expect(problems).toContainEqual({
+    problem: "damaged",
+    path: "a",
+    ranges: [{ start: 0, end: content.length }],
+  });
+  expect(problems).toContainEqual({ problem: "missing", path: "c" });
+  expect(problems).toContainEqual({
+    problem: "damaged",
+    path: "d",
+    ranges: [{ start: 196_608, end: 262_144 }],
+  });
+  expect(problems).toHaveLength(4);
+
+  const ranges: unknown[] = [];
+  const around = await vault.store.readStream("d", { onDamage: (range) => ranges.push(range) });
+  const salvaged = Buffer.concat(await all(around));
+  const expected = Buffer.from(bytesOf(300_000, "d".charCodeAt(0))).fill(0, 196_608, 262_144);
+  expect(salvaged.equals(expected)).toBe(true);
+  expect(ranges).toEqual([{ start: 196_608, end: 262_144 }]);
+});
+
+test("an object that no record names is reported, and never removed [F-239]", async () => {
+  const ground = await storeGround();
+  await ground.vault.store.write("x", bytesOf(50_000));
+  const [path] = await objectPaths(ground.directory);
+  const kept = await readFile(path as string);
+  await ground.vault.store.remove("x", { purge: true });
+  await writeFile(path as string, kept, { mode: 0o600 });
+  await writeFile(join(ground.directory, "objects", "stray"), "", { mode: 0o600 });
+  const vault = await ground.reopen();
+  expect((await vault.store.verify()).problems).toEqual([
+    { problem: "foreign", name: join("objects", "stray") },
+    { problem: "orphan", content: (path as string).slice(-36, -4) },
+  ]);
+  expect(await objectPaths(ground.directory)).toEqual([path]);
+});
+
+test("what a crash has left in incoming is removed, or moved where a record names it [F-237] [F-238]", async () => {
+  const ground = await storeGround();
+  const content = bytesOf(50_000);
+  await ground.vault.store.write("x", content);
+  const [path] = await objectPaths(ground.directory);
+  await ground.vault.close();
+  const incoming = join(ground.directory, "incoming");
+  await rename(path as string, join(incoming, (path as string).slice(-36)));
+  await writeFile(join(incoming, `${"ab".repeat(16)}.cof`), "never finished", { mode: 0o600 });
+  const vault = await ground.reopen();
+  expect(await vault.store.read("x")).toEqual(content);
+  await expect.poll(() => readdir(incoming)).toEqual([]);
+  expect(await objectPaths(ground.directory)).toEqual([path]);
+  expect((await vault.store.verify()).problems).toEqual([]);
+});

@@ -1,0 +1,71 @@
+/**
+ * A vault on a real disk with a passphrase that costs nothing, for tests of its file store.
+ * @module
+ */
+import { mkdtemp, rm } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { afterEach } from "vitest";
+
+import { cheapPassphrase } from "../../src/testing.ts";
+import { createVault, openVault, type Vault } from "../../src/vault.ts";
+import type { OpenVaultOptions } from "../../src/vault-options.ts";
+
+const SECRET = "a passphrase for tests";
+const made: { readonly folder: string; readonly vaults: Vault[] }[] = [];
+
+export interface StoreGround {
+  /** A folder of the test's own, beside the vault. */
+  readonly folder: string;
+  readonly directory: string;
+  readonly vault: Vault;
+  /** Closes the vault and opens it again. */
+  reopen(options?: Partial<OpenVaultOptions>): Promise<Vault>;
+}
+
+/** Makes a vault; it is closed and removed after the test. */
+export async function storeGround(): Promise<StoreGround> {
+  const folder = await mkdtemp(join(tmpdir(), "coffer-store-"));
+  const directory = join(folder, "vault");
+  const { vault } = await createVault(directory, { unlock: cheapPassphrase(SECRET) });
+  const vaults = [vault];
+  made.push({ folder, vaults });
+  return {
+    folder,
+    directory,
+    get vault() {
+      return vaults.at(-1) as Vault;
+    },
+    async reopen(options = {}) {
+      await vaults.at(-1)?.close();
+      const again = await openVault(directory, { unlock: cheapPassphrase(SECRET), ...options });
+      vaults.push(again);
+      return again;
+    },
+  };
+}
+
+afterEach(async () => {
+  for (const { folder, vaults } of made.splice(0)) {
+    for (const vault of vaults) await vault.close();
+    await rm(folder, { recursive: true, force: true });
+  }
+});
+
+/** Returns bytes that are unlike each other and the same at each run. */
+export function bytesOf(length: number, seed = 1): Uint8Array {
+  const bytes = new Uint8Array(length);
+  let state = seed * 2_654_435_761;
+  for (let i = 0; i < length; i++) {
+    state = (Math.imul(state, 1_103_515_245) + 12_345) >>> 0;
+    bytes[i] = state >>> 16;
+  }
+  return bytes;
+}
+
+/** Gathers what an async iterable gives. */
+export async function all<Item>(items: AsyncIterable<Item>): Promise<Item[]> {
+  const found: Item[] = [];
+  for await (const item of items) found.push(item);
+  return found;
+}
