@@ -1,4 +1,4 @@
-import { cp, mkdir, readdir, readFile, stat, truncate, writeFile } from "node:fs/promises";
+import { cp, mkdir, readdir, readFile, rm, stat, truncate, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { beforeAll, expect, test } from "vitest";
 import {
@@ -353,6 +353,17 @@ test("a vault with damaged records makes no backup, and keeps the one before [F-
   expect((await readFile(backup)).equals(before)).toBe(true);
   expect(await readdir(folder)).toEqual(["b.coa", "v"]);
   await vault.close();
+});
+
+test("a vault that has lost a header copy makes a backup, and one over that copy's place is refused", async () => {
+  const folder = await scratch();
+  const directory = join(folder, "v");
+  const { vault } = await createVault(directory, { unlock: cheapPassphrase() });
+  await rm(join(directory, "header.0"));
+  await expect(vault.backup(join(directory, "header.0"))).rejects.toMatchObject({ reason: "inside-vault" });
+  await vault.backup(join(folder, "v.coa"));
+  await vault.close();
+  await restoreVault(join(folder, "v.coa"), join(folder, "w"), { unlock: cheapPassphrase() });
 });
 
 test("a mirror that is damaged is written into the backup anew from its record", async () => {
