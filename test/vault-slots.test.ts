@@ -2,12 +2,13 @@ import { readdir, readFile, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { describe, expect, test } from "vitest";
 import { digest } from "../src/crypto/hmac.ts";
-import { concat, hex } from "../src/bytes.ts";
+import { concat, equal, hex } from "../src/bytes.ts";
 import { parseHeader, type ParsedSlot } from "../src/formats/header.ts";
 import {
   combined,
   createVault,
   describeVault,
+  isCofferError,
   keychain,
   openVault,
   recovery,
@@ -16,6 +17,10 @@ import {
   type VaultNotice,
 } from "../src/index.ts";
 import { passphraseWith } from "../src/keystore/slots/passphrase.ts";
+import { nodeCalls } from "../src/storage/file-system-calls.ts";
+import { createFileSystem } from "../src/storage/file-system.ts";
+import { readHeaderCopies } from "../src/storage/header-copies.ts";
+import { memoryFileCalls } from "../src/storage/memory-file-calls.ts";
 import { scratchDirectories } from "./storage/scratch.ts";
 import { cheapPassphrase, treeOf } from "./vault-files.ts";
 
@@ -249,6 +254,50 @@ describe("a removed slot", () => {
       }
     },
   );
+
+  test("does not come back by any bit of either copy, beside the new other one or the old one", async () => {
+    const { sample, before, slot } = await removed();
+    await sample.vault.close();
+    const after = (await headersOf(sample.directory))[0] as Uint8Array;
+    const old = before[0] as Uint8Array;
+    const root = "/memory";
+    const fs = createFileSystem(memoryFileCalls(root, nodeCalls));
+    const files = await Promise.all(
+      ["header.0", "header.1"].map(async (name) => fs.open(join(root, name), "create")),
+    );
+    const read = async (copies: readonly Uint8Array[]): Promise<Uint8Array | "damaged"> => {
+      for (const [index, bytes] of copies.entries()) {
+        await files[index]?.truncate(0);
+        await files[index]?.write(bytes, 0);
+      }
+      return readHeaderCopies(fs, root).then(
+        ({ header }) => header.bytes,
+        (error: unknown) => (isCofferError(error, "COFFER_DAMAGED") ? "damaged" : Promise.reject(error)),
+      );
+    };
+    expect(hex(old)).toContain(hex(slot.sealed));
+    expect(hex(after)).not.toContain(hex(slot.sealed));
+    const same = (a: Uint8Array | "damaged", b: Uint8Array): boolean => a !== "damaged" && equal(a, b);
+    const damaged = expect.objectContaining({ code: "COFFER_DAMAGED" }) as Error;
+    let bits = 0;
+    for (let bit = 0; bit < 8 * after.length; bit++) {
+      const flipped = Uint8Array.from(after);
+      flipped[bit >> 3] = (flipped[bit >> 3] as number) ^ (1 << (bit & 7));
+      expect(() => parseHeader(flipped), `bit ${bit}`).toThrow(damaged);
+      bits++;
+      // A copy is read for itself, so a part of the bits shows how the two go together.
+      if (bit % 61 !== 0) continue;
+      for (const place of [0, 1]) {
+        const beside = (other: Uint8Array): Uint8Array[] =>
+          place === 0 ? [flipped, other] : [other, flipped];
+        expect(same(await read(beside(after)), after), `bit ${bit} of copy ${place}`).toBe(true);
+        // The old copy counts then, as it was: an open finds it older than the database, as above.
+        expect(same(await read(beside(old)), old), `bit ${bit} of copy ${place}`).toBe(true);
+      }
+      expect(await read([flipped, flipped])).toBe("damaged");
+    }
+    expect(bits).toBe(8 * after.length);
+  });
 
   test("does not come back by bits of both copies", async () => {
     const { sample } = await removed();

@@ -7,11 +7,8 @@ import { restoreVault } from "../../dist/vault.js";
 
 const CHEAP = { memoryKiB: 8, passes: 1, lanes: 1 };
 
-process.on("message", ({ file, directory }) => {
-  const unlock = passphraseWith("a test", { cost: CHEAP, floor: CHEAP });
-  restoreVault(file, directory, { unlock }).then(
-    () => process.send("restored"),
-    (error) => process.send(String(error)),
-  );
+process.on("message", async ({ file, directory }) => {
+  await restoreVault(file, directory, { unlock: passphraseWith("a test", { cost: CHEAP, floor: CHEAP }) });
+  process.send("restored");
 });
 process.send("ready");
