@@ -503,38 +503,78 @@ describe("two secrets combined", () => {
 });
 
 describe("a wrong secret", () => {
-  test("takes the same calls and gets the same answer whatever is wrong: A-19 [F-134]", async () => {
-    const cost = { memoryKiB: 8, passes: 1, lanes: 1 };
-    const tries = async (directory: string): Promise<unknown> => {
-      const calls: unknown[] = [];
-      const unlock = passphraseWith("wrong", {
-        cost,
-        floor: cost,
-        derive: async ({ cost: taken, lengthBytes }) => {
+  const cost = { memoryKiB: 8, passes: 1, lanes: 1 };
+  type Derive = NonNullable<Parameters<typeof passphraseWith>[1]["derive"]>;
+  const KINDS: Readonly<Record<string, (secret: string, derive?: Derive) => Unlocker>> = {
+    "a passphrase": (secret, derive) =>
+      passphraseWith(secret, { cost, floor: cost, ...(derive && { derive }) }),
+    "two passphrases": (secret, derive) =>
+      combined(
+        passphraseWith("Ann", { cost, floor: cost, ...(derive && { derive }) }),
+        passphraseWith(secret, { cost, floor: cost, ...(derive && { derive }) }),
+      ),
+  };
+
+  test.each([
+    ["a passphrase", 1],
+    ["two passphrases", 2],
+  ])(
+    "takes the same calls and gets the same answer whatever is wrong, for %s: A-19 [F-134]",
+    async (kind, derivations) => {
+      const unlockerOf = KINDS[kind] as (typeof KINDS)[string];
+      const tries = async (directory: string): Promise<unknown> => {
+        const calls: unknown[] = [];
+        const unlock = unlockerOf("wrong", async ({ cost: taken, lengthBytes }) => {
           calls.push({ ...taken, lengthBytes });
           return new Uint8Array(lengthBytes);
-        },
+        });
+        const error = (await openVault(directory, { unlock }).catch((reason: unknown) => reason)) as Error;
+        return { calls, error: JSON.stringify(error), message: error.message };
+      };
+      const { vault, directory } = await makeVault(unlockerOf("first"));
+      await vault.close();
+      const wrong = await tries(directory);
+      const { vault: other, directory: without } = await makeVault();
+      const [slot] = await other.slots.list();
+      await other.slots.remove(slot?.id ?? "");
+      await other.close();
+      const noSlot = await tries(without);
+      const bytes = new Uint8Array((await headersOf(directory))[0] as Uint8Array);
+      const { headerBytes } = (await slotsOf(directory))[0] as ParsedSlot;
+      const sealedAt = 64 + 2 + headerBytes.length;
+      bytes[sealedAt + 90] = (bytes[sealedAt + 90] as number) ^ 1;
+      const body = bytes.subarray(0, bytes.length - 32);
+      const whole = concat(body, digest("sha256", body));
+      await putBack(directory, [whole, whole]);
+      const damaged = await tries(directory);
+      expect(wrong).toMatchObject({
+        calls: Array.from({ length: derivations }, () => ({ ...cost, lengthBytes: 32 })),
       });
+      expect(noSlot).toEqual(wrong);
+      expect(damaged).toEqual(wrong);
+    },
+  );
+
+  test("is the same answer for a recovery code whose slot is gone, and for one whose slot is damaged: A-19", async () => {
+    const tries = async (directory: string, code: string): Promise<unknown> => {
+      const unlock = recovery(code);
       const error = (await openVault(directory, { unlock }).catch((reason: unknown) => reason)) as Error;
-      return { calls, error: JSON.stringify(error), message: error.message };
+      return [JSON.stringify(error), error.message];
     };
-    const { vault, directory } = await makeVault();
+    const { vault, directory, recoveryCode } = await makeVault();
+    const { slot, recoveryCode: second } = await vault.slots.addRecovery();
+    await vault.slots.remove(slot.id);
     await vault.close();
-    const wrong = await tries(directory);
-    const { vault: other, directory: without } = await makeVault();
-    const [slot] = await other.slots.list();
-    await other.slots.remove(slot?.id ?? "");
-    await other.close();
-    const noSlot = await tries(without);
+    const gone = await tries(directory, second);
+    expect(gone).toEqual([expect.stringContaining("COFFER_WRONG_SECRET"), expect.any(String)]);
     const bytes = new Uint8Array((await headersOf(directory))[0] as Uint8Array);
-    bytes[64 + 2 + 71 + 90] = (bytes[64 + 2 + 71 + 90] as number) ^ 1;
+    const recoverySlot = (await slotsOf(directory))[1] as ParsedSlot;
+    const sealedAt = hex(bytes).indexOf(hex(recoverySlot.sealed)) / 2;
+    bytes[sealedAt + 90] = (bytes[sealedAt + 90] as number) ^ 1;
     const body = bytes.subarray(0, bytes.length - 32);
     const whole = concat(body, digest("sha256", body));
     await putBack(directory, [whole, whole]);
-    const damaged = await tries(directory);
-    expect(wrong).toMatchObject({ calls: [{ ...cost, lengthBytes: 32 }] });
-    expect(noSlot).toEqual(wrong);
-    expect(damaged).toEqual(wrong);
+    expect(await tries(directory, recoveryCode)).toEqual(gone);
   });
 });
 
