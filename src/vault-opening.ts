@@ -24,6 +24,9 @@ import { databaseDirectory, sweepVaultDirectory } from "./storage/vault-director
 import { acquireVaultLock, inspectVaultLock, type VaultLock } from "./storage/vault-lock.ts";
 import type { VaultNotice } from "./vault-events.ts";
 
+/** How long after a refused lock it is tried once more, before the vault is opened for reading only. */
+const SECOND_TRY_MS = 100;
+
 /** What a vault stands on; other values than the defaults are for tests. */
 export interface VaultEnvironment {
   readonly fs: FileSystem;
@@ -100,7 +103,7 @@ export class VaultOpening {
       await assertNotInUse(fs, canonical);
       return new VaultOpening(environment, canonical, undefined, options);
     }
-    const lock = await lockOrReadOnly(fs, canonical, options);
+    const lock = await lockOrReadOnly(environment, canonical, options);
     return new VaultOpening(environment, lock?.directory ?? canonical, lock, options);
   }
 
@@ -233,15 +236,20 @@ async function canonicalPath(fs: FileSystem, directory: string): Promise<string>
 }
 
 async function lockOrReadOnly(
-  fs: FileSystem,
+  { fs, time = SYSTEM_TIME }: VaultEnvironment,
   directory: string,
   { clock, report }: OpeningOptions,
 ): Promise<VaultLock | undefined> {
+  const acquire = (): Promise<VaultLock> => acquireVaultLock(fs, directory, { clock });
   try {
-    return await acquireVaultLock(fs, directory, { clock });
+    return await acquire().catch(async (error: unknown) => {
+      // A scanner that looks at a new file for a moment: a directory that cannot be written refuses once more.
+      if (!hasRefused(error, "EACCES", "EPERM")) throw error;
+      await new Promise<void>((resolve) => time.timer(resolve, SECOND_TRY_MS, false));
+      return acquire();
+    });
   } catch (error) {
-    const errno = isCofferError(error, "COFFER_IO") ? error.details["errno"] : undefined;
-    if (errno !== "EROFS" && errno !== "EACCES" && errno !== "EPERM") throw error;
+    if (!hasRefused(error, "EROFS", "EACCES", "EPERM")) throw error;
     await assertNotInUse(fs, directory);
     report({
       type: "warning",
@@ -249,6 +257,10 @@ async function lockOrReadOnly(
     });
     return undefined;
   }
+}
+
+function hasRefused(error: unknown, ...codes: readonly string[]): boolean {
+  return isCofferError(error, "COFFER_IO") && codes.includes(String(error.details["errno"]));
 }
 
 async function assertNotInUse(fs: FileSystem, directory: string): Promise<void> {
