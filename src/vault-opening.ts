@@ -4,6 +4,7 @@
  * @module
  */
 import { SYSTEM_TIME, type TimeSource } from "./auto-lock.ts";
+import { isDebuggerPortOpen } from "./debugger-port.ts";
 import { AccessDeniedError, isCofferError, VaultInUseError } from "./errors.ts";
 import type { ParsedAnchor } from "./formats/anchor.ts";
 import type { ParsedHeader } from "./formats/header.ts";
@@ -99,6 +100,7 @@ export class VaultOpening {
     for (const finding of await findSyncing(fs, canonical)) {
       options.report({ type: "warning", message: syncWarning(finding) });
     }
+    if (await isDebuggerPortOpen()) options.report({ type: "warning", message: DEBUGGER_WARNING });
     if (isSalvage) {
       await assertNotInUse(fs, canonical);
       return new VaultOpening(environment, canonical, undefined, options);
@@ -280,6 +282,9 @@ function syncWarning(finding: SyncFinding): string {
     ? `The vault lies in a folder that ${finding.program} seems to keep in step with other places. That mixes older files with newer ones: move the vault, closed, to another place, and keep backups there instead.`
     : "A sync program has left a conflicted copy in the vault's directory. Two programs or machines have written to this vault: find out which is the newer one, and keep it out of sync folders.";
 }
+
+const DEBUGGER_WARNING =
+  "A debugger can attach to this process, and then reads the vault's keys. Start it without --inspect where the vault holds real secrets.";
 
 const ACCESS_PROBLEMS: Readonly<Record<AccessFinding["problem"], string>> = {
   "open-to-others": "lets other users in; set its mode to 0700 for directories, 0600 for files",
