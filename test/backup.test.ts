@@ -10,6 +10,7 @@ import {
   restoreVault,
   type Vault,
 } from "../src/index.ts";
+import { digest } from "../src/crypto/hmac.ts";
 import { concat } from "../src/bytes.ts";
 import { parseBackupPreamble } from "../src/formats/backup.ts";
 import type { OpenEngine } from "../src/keystore/new-vault.ts";
@@ -310,6 +311,22 @@ test("a backup cut anywhere, or with bytes after its end, is refused [F-160] [F-
     const file = await changed(Buffer.from(other, "latin1"));
     await expect(restore(file)).rejects.toMatchObject({ code: "COFFER_UNSUPPORTED_FORMAT" });
   }
+});
+
+test("a backup whose slots ask for too much is refused before any memory is taken: A-44", async () => {
+  const folder = await scratch();
+  const { vault } = await createVault(join(folder, "v"), { unlock: cheapPassphrase() });
+  await vault.backup(join(folder, "v.coa"));
+  await vault.close();
+  const bytes = new Uint8Array(await readFile(join(folder, "v.coa")));
+  const image = bytes.subarray(64, 64 + parseBackupPreamble(bytes.subarray(0, 64)).headerBytes);
+  // Memory of the first slot, behind its lengths, type, id and date.
+  new DataView(bytes.buffer).setUint32(64 + 64 + 2 + 26 + 1, 2 ** 32 - 1);
+  image.set(digest("sha256", image.subarray(0, -32)), image.length - 32);
+  const file = await changed(bytes);
+  const hostile = restoreVault(file, join(folder, "w"), { unlock: cheapPassphrase() });
+  await expect(hostile).rejects.toMatchObject({ code: "COFFER_KDF_LIMIT" });
+  expect(await readdir(folder)).toEqual(["v", "v.coa"]);
 });
 
 test("a later version, and one with files in it, is told from damage [F-161]", () => {

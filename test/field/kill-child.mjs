@@ -103,7 +103,7 @@ async function run({ directory, logPath, nowMs, seed, actors, slots, isNew }) {
       const id = pick(ids);
       const choices = id === undefined || ids.length < 3 ? ["add"] : [];
       if (id !== undefined) choices.push("setLabel", "remove");
-      if (random() < 0.15) choices.splice(0, choices.length, "rotateRoot");
+      if (random() < 0.1) choices.splice(0, choices.length, "rotateRoot");
       const operation = pick(choices);
       write({ slotStep, operation, id, label });
       try {
@@ -132,7 +132,7 @@ async function run({ directory, logPath, nowMs, seed, actors, slots, isNew }) {
   /** Backs the vault up, again and again over the same file. */
   async function backUp() {
     for (;;) {
-      await new Promise((resolve) => setTimeout(resolve, random() * 250));
+      await new Promise((resolve) => setTimeout(resolve, 30 + random() * 250));
       try {
         write({ backup: "begun" });
         await vault.backup(`${directory}.coa`, { overwrite: true });

@@ -33,18 +33,12 @@ const BANDS: readonly (readonly [seconds: number, word: string])[] = [
 
 /** Rates one passphrase. Begins to load its word lists when it is made: while the passphrase is being typed. */
 export class StrengthEstimator {
-  readonly #worker: Worker;
+  readonly #worker: Worker | undefined = startWorker();
   readonly #ended: Promise<undefined>;
 
   constructor() {
-    // What it would print may hold a part of the passphrase.
-    this.#worker = new Worker(new URL("./strength-worker.js", import.meta.url), {
-      name: "coffer-strength",
-      execArgv: [],
-      stdout: true,
-      stderr: true,
-    });
     this.#ended = new Promise((resolve) => {
+      if (this.#worker === undefined) return resolve(undefined);
       this.#worker.once("error", () => resolve(undefined));
       this.#worker.once("exit", () => resolve(undefined));
     });
@@ -57,18 +51,32 @@ export class StrengthEstimator {
   async hint(passphrase: Uint8Array<ArrayBuffer>, signal: AbortSignal): Promise<string> {
     const timeout = AbortSignal.any([signal, AbortSignal.timeout(MAX_WAIT_MS)]);
     const answered = new Promise<number | undefined>((resolve) => {
-      this.#worker.once("message", resolve);
+      this.#worker?.once("message", resolve);
       timeout.addEventListener("abort", () => resolve(undefined), { once: true });
     });
-    this.#worker.postMessage(passphrase, [passphrase.buffer]);
+    this.#worker?.postMessage(passphrase, [passphrase.buffer]);
     const guessesLog10 = await Promise.race([answered, this.#ended]);
+    // Still here where there is no thread to take it.
+    if (passphrase.length > 0) passphrase.fill(0);
     signal.throwIfAborted();
     return guessesLog10 === undefined ? NOT_RATED : hintOf(guessesLog10);
   }
 
   /** Ends the thread, and with it all that it knows. */
   async end(): Promise<void> {
-    await this.#worker.terminate();
+    await this.#worker?.terminate();
+  }
+}
+
+/** Undefined where a process may have no threads, as under Node's permission model: that must refuse no passphrase. */
+function startWorker(): Worker | undefined {
+  try {
+    // What it would print may hold a part of the passphrase.
+    const output = { stdout: true, stderr: true };
+    const url = new URL("./strength-worker.js", import.meta.url);
+    return new Worker(url, { name: "coffer-strength", execArgv: [], ...output });
+  } catch {
+    return undefined;
   }
 }
 

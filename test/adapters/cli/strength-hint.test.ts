@@ -36,7 +36,7 @@ describe("the hint for a new passphrase", () => {
 
 describe("the estimator's thread", () => {
   /** Runs a program that rates a passphrase, with the built command line in `folder`. */
-  async function rated(folder: string): Promise<unknown> {
+  async function rated(folder: string, ...flags: readonly string[]): Promise<unknown> {
     const program = `
       import { StrengthEstimator } from ${JSON.stringify(join(folder, "strength-hint.js"))};
       const estimator = new StrengthEstimator();
@@ -45,7 +45,7 @@ describe("the estimator's thread", () => {
       const hint = await estimator.hint(bytes, signal);
       await estimator.end();
       console.log(JSON.stringify({ hint, left: bytes.length }));`;
-    const args = ["--input-type=module", "-e", program];
+    const args = [...flags, "--no-warnings", "--input-type=module", "-e", program];
     const { stdout, stderr } = await promisify(execFile)(process.execPath, args);
     expect(stderr).toBe("");
     return JSON.parse(stdout);
@@ -54,6 +54,14 @@ describe("the estimator's thread", () => {
   test("rates a passphrase and takes its bytes over", async () => {
     const hint = expect.stringMatching(/^Estimated strength: very weak\./u) as unknown;
     expect(await rated(join(root, "dist/adapters/cli"))).toEqual({ hint, left: 0 });
+  });
+
+  test("that may not be started refuses nothing", async () => {
+    // The option's name before Node 23.5.
+    const isEarly = Number(process.versions.node.split(".")[0]) < 24;
+    const flags = [isEarly ? "--experimental-permission" : "--permission", "--allow-fs-read=*"];
+    const hint = expect.stringContaining("could not be estimated here") as unknown;
+    expect(await rated(join(root, "dist/adapters/cli"), ...flags)).toMatchObject({ hint });
   });
 
   test("says in one line that it is not installed", async () => {
