@@ -262,7 +262,7 @@ async function lockOrReadOnly(
 }
 
 function hasRefused(error: unknown, ...codes: readonly string[]): boolean {
-  return isCofferError(error, "COFFER_IO") && codes.includes(String(error.details["errno"]));
+  return isCofferError(error, "COFFER_IO") && codes.some((code) => error.details["errno"] === code);
 }
 
 async function assertNotInUse(fs: FileSystem, directory: string): Promise<void> {
