@@ -9,7 +9,7 @@ import { DestinationFile } from "./envelope/destination-file.ts";
 import { Progress } from "./envelope/progress.ts";
 import { InvalidArgumentError } from "./errors.ts";
 import type { VaultSnapshot } from "./keystore/vault-snapshot.ts";
-import { HEADER_COPY_NAMES } from "./storage/header-copies.ts";
+import type { FileStats } from "./storage/file-system.ts";
 import { ioError } from "./storage/io-error.ts";
 import type { VaultLocking } from "./vault-locking.ts";
 import type { VaultOpening } from "./vault-opening.ts";
@@ -61,8 +61,11 @@ async function assertPlace(
   overwrite: boolean,
 ): Promise<void> {
   let folder: string;
+  let source: FileStats;
   try {
     folder = await fs.realpath(dirname(destination));
+    // Not a header copy: one may be lost, and a backup is what is wanted then.
+    source = await fs.stat(directory);
   } catch (error) {
     throw ioError(error, "look at the backup's folder", dirname(destination));
   }
@@ -72,7 +75,6 @@ async function assertPlace(
       { details: { reason: "inside-vault" } },
     );
   }
-  const source = await fs.stat(join(directory, HEADER_COPY_NAMES[0]));
   await DestinationFile.check(fs, destination, { overwrite, source });
 }
 

@@ -20,6 +20,7 @@ import {
 } from "./keystore/backup-records.ts";
 import { openRoot, wayInOf } from "./keystore/slots/way-in.ts";
 import { VaultKeys } from "./keystore/vault-keys.ts";
+import { syncFolder } from "./storage/atomic-file.ts";
 import type { FileSystem } from "./storage/file-system.ts";
 import { prepareHeader, publishHeader } from "./storage/header-copies.ts";
 import { createVaultDirectory, databaseDirectory } from "./storage/vault-directory.ts";
@@ -89,7 +90,8 @@ export async function restoreVaultIn(
         keyCount: checked.state.sets.get(TABLES.keys)?.count ?? 0,
       };
     } finally {
-      await source.handle.close();
+      // It was only read: what was made of it counts.
+      await source.handle.close().catch(() => undefined);
     }
   } finally {
     wayIn.wipe();
@@ -164,7 +166,7 @@ async function fill(
   } finally {
     await written.close();
   }
-  await fs.syncDirectory(path);
+  await syncFolder(fs, path);
   await prepareHeader(fs, sibling, header.bytes);
   await publishHeader(fs, sibling);
   signal.throwIfAborted();

@@ -124,7 +124,7 @@ export interface MemoryVaults {
 export function memoryVaults(options: { readonly clock?: ManualClock } = {}): MemoryVaults {
   const { clock } = options;
   const root = resolve("/", `coffer-memory-${hex(randomId())}`);
-  const fs = createFileSystem(memoryFileCalls(root, nodeCalls));
+  const fs = createFileSystem(memoryFileCalls(root, nodeCalls, clock?.now));
   const environment: VaultEnvironment = {
     fs,
     openEngine: memoryEngines(fs),

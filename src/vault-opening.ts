@@ -4,6 +4,7 @@
  * @module
  */
 import { SYSTEM_TIME, type TimeSource } from "./auto-lock.ts";
+import { isDebuggerPortOpen } from "./debugger-port.ts";
 import { AccessDeniedError, isCofferError, VaultInUseError } from "./errors.ts";
 import type { ParsedAnchor } from "./formats/anchor.ts";
 import type { ParsedHeader } from "./formats/header.ts";
@@ -23,6 +24,9 @@ import { findSyncing, type SyncFinding } from "./storage/sync-folder.ts";
 import { databaseDirectory, sweepVaultDirectory } from "./storage/vault-directory.ts";
 import { acquireVaultLock, inspectVaultLock, type VaultLock } from "./storage/vault-lock.ts";
 import type { VaultNotice } from "./vault-events.ts";
+
+/** How long after a refused lock it is tried once more, before the vault is opened for reading only. */
+const SECOND_TRY_MS = 100;
 
 /** What a vault stands on; other values than the defaults are for tests. */
 export interface VaultEnvironment {
@@ -96,11 +100,12 @@ export class VaultOpening {
     for (const finding of await findSyncing(fs, canonical)) {
       options.report({ type: "warning", message: syncWarning(finding) });
     }
+    if (await isDebuggerPortOpen()) options.report({ type: "warning", message: DEBUGGER_WARNING });
     if (isSalvage) {
       await assertNotInUse(fs, canonical);
       return new VaultOpening(environment, canonical, undefined, options);
     }
-    const lock = await lockOrReadOnly(fs, canonical, options);
+    const lock = await lockOrReadOnly(environment, canonical, options);
     return new VaultOpening(environment, lock?.directory ?? canonical, lock, options);
   }
 
@@ -238,15 +243,20 @@ async function canonicalPath(fs: FileSystem, directory: string): Promise<string>
 }
 
 async function lockOrReadOnly(
-  fs: FileSystem,
+  { fs, time = SYSTEM_TIME }: VaultEnvironment,
   directory: string,
   { clock, report }: OpeningOptions,
 ): Promise<VaultLock | undefined> {
+  const acquire = (): Promise<VaultLock> => acquireVaultLock(fs, directory, { clock });
   try {
-    return await acquireVaultLock(fs, directory, { clock });
+    return await acquire().catch(async (error: unknown) => {
+      // A scanner that looks at a new file for a moment: a directory that cannot be written refuses once more.
+      if (!hasRefused(error, "EACCES", "EPERM")) throw error;
+      await new Promise<void>((resolve) => time.timer(resolve, SECOND_TRY_MS, false));
+      return acquire();
+    });
   } catch (error) {
-    const errno = isCofferError(error, "COFFER_IO") ? error.details["errno"] : undefined;
-    if (errno !== "EROFS" && errno !== "EACCES" && errno !== "EPERM") throw error;
+    if (!hasRefused(error, "EROFS", "EACCES", "EPERM")) throw error;
     await assertNotInUse(fs, directory);
     report({
       type: "warning",
@@ -254,6 +264,10 @@ async function lockOrReadOnly(
     });
     return undefined;
   }
+}
+
+function hasRefused(error: unknown, ...codes: readonly string[]): boolean {
+  return isCofferError(error, "COFFER_IO") && codes.some((code) => error.details["errno"] === code);
 }
 
 async function assertNotInUse(fs: FileSystem, directory: string): Promise<void> {
@@ -273,6 +287,9 @@ function syncWarning(finding: SyncFinding): string {
     ? `The vault lies in a folder that ${finding.program} seems to keep in step with other places. That mixes older files with newer ones: move the vault, closed, to another place, and keep backups there instead.`
     : "A sync program has left a conflicted copy in the vault's directory. Two programs or machines have written to this vault: find out which is the newer one, and keep it out of sync folders.";
 }
+
+const DEBUGGER_WARNING =
+  "A debugger can attach to this process, and then reads the vault's keys. Start it without --inspect where the vault holds real secrets.";
 
 const ACCESS_PROBLEMS: Readonly<Record<AccessFinding["problem"], string>> = {
   "open-to-others": "lets other users in; set its mode to 0700 for directories, 0600 for files",

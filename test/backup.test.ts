@@ -1,4 +1,4 @@
-import { cp, mkdir, readdir, readFile, stat, truncate, writeFile } from "node:fs/promises";
+import { cp, mkdir, readdir, readFile, rm, stat, truncate, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { beforeAll, expect, test } from "vitest";
 import {
@@ -10,6 +10,7 @@ import {
   restoreVault,
   type Vault,
 } from "../src/index.ts";
+import { digest } from "../src/crypto/hmac.ts";
 import { concat } from "../src/bytes.ts";
 import { parseBackupPreamble } from "../src/formats/backup.ts";
 import type { OpenEngine } from "../src/keystore/new-vault.ts";
@@ -312,6 +313,22 @@ test("a backup cut anywhere, or with bytes after its end, is refused [F-160] [F-
   }
 });
 
+test("a backup whose slots ask for too much is refused before any memory is taken: A-44", async () => {
+  const folder = await scratch();
+  const { vault } = await createVault(join(folder, "v"), { unlock: cheapPassphrase() });
+  await vault.backup(join(folder, "v.coa"));
+  await vault.close();
+  const bytes = new Uint8Array(await readFile(join(folder, "v.coa")));
+  const image = bytes.subarray(64, 64 + parseBackupPreamble(bytes.subarray(0, 64)).headerBytes);
+  // Memory of the first slot, behind its lengths, type, id and date.
+  new DataView(bytes.buffer).setUint32(64 + 64 + 2 + 26 + 1, 2 ** 32 - 1);
+  image.set(digest("sha256", image.subarray(0, -32)), image.length - 32);
+  const file = await changed(bytes);
+  const hostile = restoreVault(file, join(folder, "w"), { unlock: cheapPassphrase() });
+  await expect(hostile).rejects.toMatchObject({ code: "COFFER_KDF_LIMIT" });
+  expect(await readdir(folder)).toEqual(["v", "v.coa"]);
+});
+
 test("a later version, and one with files in it, is told from damage [F-161]", () => {
   for (const at of [8, 9, 10, 11]) {
     const copy = new Uint8Array(sample.bytes.subarray(0, 64));
@@ -353,6 +370,17 @@ test("a vault with damaged records makes no backup, and keeps the one before [F-
   expect((await readFile(backup)).equals(before)).toBe(true);
   expect(await readdir(folder)).toEqual(["b.coa", "v"]);
   await vault.close();
+});
+
+test("a vault that has lost a header copy makes a backup, and one over that copy's place is refused", async () => {
+  const folder = await scratch();
+  const directory = join(folder, "v");
+  const { vault } = await createVault(directory, { unlock: cheapPassphrase() });
+  await rm(join(directory, "header.0"));
+  await expect(vault.backup(join(directory, "header.0"))).rejects.toMatchObject({ reason: "inside-vault" });
+  await vault.backup(join(folder, "v.coa"));
+  await vault.close();
+  await restoreVault(join(folder, "v.coa"), join(folder, "w"), { unlock: cheapPassphrase() });
 });
 
 test("a mirror that is damaged is written into the backup anew from its record", async () => {

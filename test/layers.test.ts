@@ -17,6 +17,7 @@ const LAYERS: Readonly<Record<string, number>> = {
   store: 7,
   "auto-lock.ts": 8,
   "backup-vault.ts": 8,
+  "debugger-port.ts": 8,
   "describe-vault.ts": 8,
   "diagnose-contents.ts": 8,
   "diagnose-files.ts": 8,

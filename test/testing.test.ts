@@ -2,6 +2,9 @@ import { readdir, readFile, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { beforeEach, describe, expect, test } from "vitest";
 import { openVault, recovery } from "../src/index.ts";
+import { nodeCalls } from "../src/storage/file-system-calls.ts";
+import { createFileSystem } from "../src/storage/file-system.ts";
+import { memoryFileCalls } from "../src/storage/memory-file-calls.ts";
 import { cheapPassphrase, ManualClock, type MemoryVaults, memoryVaults } from "../src/testing.ts";
 import { fastScratchDirectories } from "./storage/scratch.ts";
 import { canary } from "./canary.ts";
@@ -105,6 +108,22 @@ describe("the manual clock", () => {
     const { keyMetadata } = await vault.kms.createKey({});
     expect(keyMetadata.creationDate.getTime()).toBe(START + 1000);
     await vault.close();
+  });
+
+  test("is the time of files in memory, of which no change has the same", async () => {
+    const fs = createFileSystem(memoryFileCalls("/memory", nodeCalls, clock.now));
+    const file = await fs.open("/memory/file", "create");
+    const stamps = new Set<bigint>();
+    for (let change = 0; change < 3; change++) {
+      await file.write(Uint8Array.of(change), 0);
+      const { modifiedAtMs, changedAtNs } = await file.stat();
+      expect(modifiedAtMs).toBe(START);
+      stamps.add(changedAtNs);
+    }
+    expect(stamps.size).toBe(3);
+    clock.advance(86_400_000);
+    await file.write(Uint8Array.of(9), 0);
+    expect((await fs.lstat("/memory/file")).modifiedAtMs).toBe(START + 86_400_000);
   });
 
   test("locks a vault when its time has come", async () => {

@@ -2,12 +2,13 @@ import { readdir, readFile, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { describe, expect, test } from "vitest";
 import { digest } from "../src/crypto/hmac.ts";
-import { concat, hex } from "../src/bytes.ts";
+import { concat, equal, hex } from "../src/bytes.ts";
 import { parseHeader, type ParsedSlot } from "../src/formats/header.ts";
 import {
   combined,
   createVault,
   describeVault,
+  isCofferError,
   keychain,
   openVault,
   recovery,
@@ -16,6 +17,10 @@ import {
   type VaultNotice,
 } from "../src/index.ts";
 import { passphraseWith } from "../src/keystore/slots/passphrase.ts";
+import { nodeCalls } from "../src/storage/file-system-calls.ts";
+import { createFileSystem } from "../src/storage/file-system.ts";
+import { readHeaderCopies } from "../src/storage/header-copies.ts";
+import { memoryFileCalls } from "../src/storage/memory-file-calls.ts";
 import { scratchDirectories } from "./storage/scratch.ts";
 import { cheapPassphrase, treeOf } from "./vault-files.ts";
 
@@ -250,6 +255,50 @@ describe("a removed slot", () => {
     },
   );
 
+  test("does not come back by any bit of either copy, beside the new other one or the old one", async () => {
+    const { sample, before, slot } = await removed();
+    await sample.vault.close();
+    const after = (await headersOf(sample.directory))[0] as Uint8Array;
+    const old = before[0] as Uint8Array;
+    const root = "/memory";
+    const fs = createFileSystem(memoryFileCalls(root, nodeCalls));
+    const files = await Promise.all(
+      ["header.0", "header.1"].map(async (name) => fs.open(join(root, name), "create")),
+    );
+    const read = async (copies: readonly Uint8Array[]): Promise<Uint8Array | "damaged"> => {
+      for (const [index, bytes] of copies.entries()) {
+        await files[index]?.truncate(0);
+        await files[index]?.write(bytes, 0);
+      }
+      return readHeaderCopies(fs, root).then(
+        ({ header }) => header.bytes,
+        (error: unknown) => (isCofferError(error, "COFFER_DAMAGED") ? "damaged" : Promise.reject(error)),
+      );
+    };
+    expect(hex(old)).toContain(hex(slot.sealed));
+    expect(hex(after)).not.toContain(hex(slot.sealed));
+    const same = (a: Uint8Array | "damaged", b: Uint8Array): boolean => a !== "damaged" && equal(a, b);
+    const damaged = expect.objectContaining({ code: "COFFER_DAMAGED" }) as Error;
+    let bits = 0;
+    for (let bit = 0; bit < 8 * after.length; bit++) {
+      const flipped = Uint8Array.from(after);
+      flipped[bit >> 3] = (flipped[bit >> 3] as number) ^ (1 << (bit & 7));
+      expect(() => parseHeader(flipped), `bit ${bit}`).toThrow(damaged);
+      bits++;
+      // A copy is read for itself, so a part of the bits shows how the two go together.
+      if (bit % 61 !== 0) continue;
+      for (const place of [0, 1]) {
+        const beside = (other: Uint8Array): Uint8Array[] =>
+          place === 0 ? [flipped, other] : [other, flipped];
+        expect(same(await read(beside(after)), after), `bit ${bit} of copy ${place}`).toBe(true);
+        // The old copy counts then, as it was: an open finds it older than the database, as above.
+        expect(same(await read(beside(old)), old), `bit ${bit} of copy ${place}`).toBe(true);
+      }
+      expect(await read([flipped, flipped])).toBe("damaged");
+    }
+    expect(bits).toBe(8 * after.length);
+  });
+
   test("does not come back by bits of both copies", async () => {
     const { sample } = await removed();
     await sample.vault.close();
@@ -454,38 +503,78 @@ describe("two secrets combined", () => {
 });
 
 describe("a wrong secret", () => {
-  test("takes the same calls and gets the same answer whatever is wrong: A-19 [F-134]", async () => {
-    const cost = { memoryKiB: 8, passes: 1, lanes: 1 };
-    const tries = async (directory: string): Promise<unknown> => {
-      const calls: unknown[] = [];
-      const unlock = passphraseWith("wrong", {
-        cost,
-        floor: cost,
-        derive: async ({ cost: taken, lengthBytes }) => {
+  const cost = { memoryKiB: 8, passes: 1, lanes: 1 };
+  type Derive = NonNullable<Parameters<typeof passphraseWith>[1]["derive"]>;
+  const KINDS: Readonly<Record<string, (secret: string, derive?: Derive) => Unlocker>> = {
+    "a passphrase": (secret, derive) =>
+      passphraseWith(secret, { cost, floor: cost, ...(derive && { derive }) }),
+    "two passphrases": (secret, derive) =>
+      combined(
+        passphraseWith("Ann", { cost, floor: cost, ...(derive && { derive }) }),
+        passphraseWith(secret, { cost, floor: cost, ...(derive && { derive }) }),
+      ),
+  };
+
+  test.each([
+    ["a passphrase", 1],
+    ["two passphrases", 2],
+  ])(
+    "takes the same calls and gets the same answer whatever is wrong, for %s: A-19 [F-134]",
+    async (kind, derivations) => {
+      const unlockerOf = KINDS[kind] as (typeof KINDS)[string];
+      const tries = async (directory: string): Promise<unknown> => {
+        const calls: unknown[] = [];
+        const unlock = unlockerOf("wrong", async ({ cost: taken, lengthBytes }) => {
           calls.push({ ...taken, lengthBytes });
           return new Uint8Array(lengthBytes);
-        },
+        });
+        const error = (await openVault(directory, { unlock }).catch((reason: unknown) => reason)) as Error;
+        return { calls, error: JSON.stringify(error), message: error.message };
+      };
+      const { vault, directory } = await makeVault(unlockerOf("first"));
+      await vault.close();
+      const wrong = await tries(directory);
+      const { vault: other, directory: without } = await makeVault();
+      const [slot] = await other.slots.list();
+      await other.slots.remove(slot?.id ?? "");
+      await other.close();
+      const noSlot = await tries(without);
+      const bytes = new Uint8Array((await headersOf(directory))[0] as Uint8Array);
+      const { headerBytes } = (await slotsOf(directory))[0] as ParsedSlot;
+      const sealedAt = 64 + 2 + headerBytes.length;
+      bytes[sealedAt + 90] = (bytes[sealedAt + 90] as number) ^ 1;
+      const body = bytes.subarray(0, bytes.length - 32);
+      const whole = concat(body, digest("sha256", body));
+      await putBack(directory, [whole, whole]);
+      const damaged = await tries(directory);
+      expect(wrong).toMatchObject({
+        calls: Array.from({ length: derivations }, () => ({ ...cost, lengthBytes: 32 })),
       });
+      expect(noSlot).toEqual(wrong);
+      expect(damaged).toEqual(wrong);
+    },
+  );
+
+  test("is the same answer for a recovery code whose slot is gone, and for one whose slot is damaged: A-19", async () => {
+    const tries = async (directory: string, code: string): Promise<unknown> => {
+      const unlock = recovery(code);
       const error = (await openVault(directory, { unlock }).catch((reason: unknown) => reason)) as Error;
-      return { calls, error: JSON.stringify(error), message: error.message };
+      return [JSON.stringify(error), error.message];
     };
-    const { vault, directory } = await makeVault();
+    const { vault, directory, recoveryCode } = await makeVault();
+    const { slot, recoveryCode: second } = await vault.slots.addRecovery();
+    await vault.slots.remove(slot.id);
     await vault.close();
-    const wrong = await tries(directory);
-    const { vault: other, directory: without } = await makeVault();
-    const [slot] = await other.slots.list();
-    await other.slots.remove(slot?.id ?? "");
-    await other.close();
-    const noSlot = await tries(without);
+    const gone = await tries(directory, second);
+    expect(gone).toEqual([expect.stringContaining("COFFER_WRONG_SECRET"), expect.any(String)]);
     const bytes = new Uint8Array((await headersOf(directory))[0] as Uint8Array);
-    bytes[64 + 2 + 71 + 90] = (bytes[64 + 2 + 71 + 90] as number) ^ 1;
+    const recoverySlot = (await slotsOf(directory))[1] as ParsedSlot;
+    const sealedAt = hex(bytes).indexOf(hex(recoverySlot.sealed)) / 2;
+    bytes[sealedAt + 90] = (bytes[sealedAt + 90] as number) ^ 1;
     const body = bytes.subarray(0, bytes.length - 32);
     const whole = concat(body, digest("sha256", body));
     await putBack(directory, [whole, whole]);
-    const damaged = await tries(directory);
-    expect(wrong).toMatchObject({ calls: [{ ...cost, lengthBytes: 32 }] });
-    expect(noSlot).toEqual(wrong);
-    expect(damaged).toEqual(wrong);
+    expect(await tries(directory, recoveryCode)).toEqual(gone);
   });
 });
 

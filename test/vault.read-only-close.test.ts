@@ -51,6 +51,30 @@ test("a vault that was opened for reading only is closed without a write, and wi
   expect(messages).toEqual([expect.stringContaining("reading only")]);
 });
 
+test.each(["EACCES", "EPERM"])(
+  "a lock that is refused once, with %s, is taken the second time",
+  async (code) => {
+    const directory = await vaultWithOlderHeader();
+    let refused = 0;
+    const fs: FileSystem = {
+      ...nodeFileSystem,
+      open: (path, flags, mode) =>
+        path.includes("vault.lock") && flags === "create" && refused++ === 0
+          ? Promise.reject(Object.assign(new Error(code), { code }))
+          : nodeFileSystem.open(path, flags, mode),
+    };
+    const messages: string[] = [];
+    const onWarning = ({ message }: { readonly message: string }): void => void messages.push(message);
+    const unlock = cheapPassphrase();
+    const vault = await openVaultIn({ fs, openEngine: openLevelStore }, directory, { unlock, onWarning });
+    expect(vault.isReadOnly).toBe(false);
+    await vault.kms.createKey({ alias: "alias/after" });
+    await vault.close();
+    expect(refused).toBeGreaterThan(1);
+    expect(messages).toEqual([]);
+  },
+);
+
 test("a vault whose lock file was taken away writes no header when it is closed", async () => {
   const directory = await vaultWithOlderHeader();
   const vault = await openVault(directory, { unlock: cheapPassphrase() });

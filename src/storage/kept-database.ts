@@ -69,8 +69,11 @@ export class KeptDatabase implements DatabaseGround {
     if (!this.#isKept) return;
     const fs = this.#fs;
     try {
-      // Renamed already where only the flush failed the last time.
-      await fs.rename(this.#database + KEPT, this.#database + DROPPING).catch(ignoreAbsent);
+      await fs.rename(this.#database + KEPT, this.#database + DROPPING).catch(async (error: unknown) => {
+        // Renamed already where only the flush failed the last time; one that is there after all would be put back
+        // over a commit.
+        if (!hasErrno(error, "ENOENT") || (await this.#exists(this.#database + KEPT))) throw error;
+      });
       // Were this rename lost, the next open would put the old files back over a commit.
       await fs.syncDirectory(this.#directory);
     } catch (error) {
@@ -164,8 +167,4 @@ export class KeptDatabase implements DatabaseGround {
       throw error;
     }
   }
-}
-
-function ignoreAbsent(error: unknown): void {
-  if (!hasErrno(error, "ENOENT")) throw error;
 }

@@ -34,9 +34,18 @@ type MemoryNode = MemoryFile | MemoryFolder;
 
 const NS_PER_MS = 1_000_000n;
 
-/** Returns the calls. @param root absolute path of the folder in memory, which exists. @param others for all else. */
-export function memoryFileCalls(root: string, others: FileSystemCalls): FileSystemCalls {
-  const memory = new MemoryFiles(root);
+/**
+ * Returns the calls.
+ * @param root absolute path of the folder in memory, which exists.
+ * @param others for all else.
+ * @param clock milliseconds since 1970, for the times of files.
+ */
+export function memoryFileCalls(
+  root: string,
+  others: FileSystemCalls,
+  clock: () => number = Date.now,
+): FileSystemCalls {
+  const memory = new MemoryFiles(root, clock);
   const isHere = (path: string): boolean => path === root || path.startsWith(root + sep);
   const of = (path: string): FileSystemCalls => (isHere(path) ? memory : others);
   const ofBoth = (from: string, to: string): FileSystemCalls => {
@@ -63,12 +72,14 @@ export function memoryFileCalls(root: string, others: FileSystemCalls): FileSyst
 class MemoryFiles implements FileSystemCalls {
   readonly #root: string;
   readonly #top: MemoryFolder;
+  readonly #clock: () => number;
   #inodes = 1n;
-  #changes = BigInt(Date.now()) * NS_PER_MS;
+  #changes = 0n;
 
-  constructor(root: string) {
+  constructor(root: string, clock: () => number) {
     this.#root = root;
-    this.#top = { kind: "directory", inode: 1n, names: new Map(), mode: 0o700, changed: this.#changes };
+    this.#clock = clock;
+    this.#top = { kind: "directory", inode: 1n, names: new Map(), mode: 0o700, changed: this.#now() };
   }
 
   async open(path: string, flags: number, mode: number): Promise<FileHandleCalls> {
@@ -235,9 +246,9 @@ class MemoryFiles implements FileSystemCalls {
     folder.changed = this.#now();
   }
 
-  /** Differs from one change to the next, as a file's times should. */
+  /** The clock's time, and a nanosecond more with each change: a file's times differ from one to the next. */
   #now(): bigint {
-    return (this.#changes += NS_PER_MS);
+    return BigInt(Math.floor(this.#clock())) * NS_PER_MS + (++this.#changes % NS_PER_MS);
   }
 }
 

@@ -95,7 +95,7 @@ async function run({ directory, logPath, nowMs, seed, actors, slots, isNew }) {
     }
   }
 
-  /** Adds, renames and removes ways in, beside those that the vault was made with. */
+  /** Adds, renames and removes ways in, beside those that the vault was made with, or ends them all at once. */
   async function changeSlots(ids) {
     for (;;) {
       const slotStep = ++count;
@@ -103,6 +103,7 @@ async function run({ directory, logPath, nowMs, seed, actors, slots, isNew }) {
       const id = pick(ids);
       const choices = id === undefined || ids.length < 3 ? ["add"] : [];
       if (id !== undefined) choices.push("setLabel", "remove");
+      if (random() < 0.1) choices.splice(0, choices.length, "rotateRoot");
       const operation = pick(choices);
       write({ slotStep, operation, id, label });
       try {
@@ -112,6 +113,9 @@ async function run({ directory, logPath, nowMs, seed, actors, slots, isNew }) {
           ids.push(added.id);
         } else if (operation === "setLabel") {
           await vault.slots.setLabel(id, label);
+        } else if (operation === "rotateRoot") {
+          await vault.rotateRootKey({ slots: [{ unlocker: unlock() }] });
+          ids.length = 0;
         } else {
           await vault.slots.remove(id);
           ids.splice(ids.indexOf(id), 1);
@@ -122,6 +126,21 @@ async function run({ directory, logPath, nowMs, seed, actors, slots, isNew }) {
         write({ slotStep, done: false });
       }
       await new Promise((resolve) => setTimeout(resolve, random() * 20));
+    }
+  }
+
+  /** Backs the vault up, again and again over the same file. */
+  async function backUp() {
+    for (;;) {
+      await new Promise((resolve) => setTimeout(resolve, 30 + random() * 250));
+      try {
+        write({ backup: "begun" });
+        await vault.backup(`${directory}.coa`, { overwrite: true });
+        write({ backup: "made" });
+      } catch (error) {
+        if (!isCofferError(error)) throw error;
+        write({ backup: "refused" });
+      }
     }
   }
 
@@ -143,7 +162,7 @@ async function run({ directory, logPath, nowMs, seed, actors, slots, isNew }) {
   const acting = Object.entries(actors).map(([actor, { keys, aliases }]) =>
     act(actor, [...keys], [...aliases]),
   );
-  await Promise.all([...acting, changeSlots([...slots]), disturb()]);
+  await Promise.all([...acting, changeSlots([...slots]), backUp(), disturb()]);
 }
 
 /** What the judge needs of an answer. */

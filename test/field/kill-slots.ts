@@ -10,7 +10,7 @@ export type SlotModel = ReadonlyMap<string, string>;
 
 interface SlotLine {
   readonly slotStep?: number;
-  readonly operation?: "add" | "setLabel" | "remove";
+  readonly operation?: "add" | "setLabel" | "remove" | "rotateRoot";
   readonly id?: string;
   readonly label?: string;
   readonly done?: boolean;
@@ -37,6 +37,8 @@ export function readSlots(log: string, before: SlotModel): readonly SlotModel[] 
 }
 
 function changed(slots: SlotModel, { operation, id = "", label = "" }: SlotLine, newId = UNTOLD): SlotModel {
+  // All ways in are given again: of those that were added none.
+  if (operation === "rotateRoot") return new Map();
   const after = new Map(slots);
   if (operation === "remove") after.delete(id);
   else after.set(operation === "add" ? newId : id, label);

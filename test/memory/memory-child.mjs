@@ -8,7 +8,7 @@ import process from "node:process";
 
 const [dist, taskFile] = process.argv.slice(2);
 const { MASK, task } = JSON.parse(readFileSync(taskFile, "utf8"));
-const { openVault, recovery } = await import(`${dist}index.js`);
+const { openVault, recovery, restoreVault } = await import(`${dist}index.js`);
 const { passphraseWith } = await import(`${dist}keystore/slots/passphrase.js`);
 
 const CHUNK_BYTES = 1 << 22;
@@ -85,5 +85,15 @@ await vault.unlock(used(task.code, recovery));
 await vault.kms.decrypt({ ciphertextBlob });
 await vault.lock();
 const again = search();
+await vault.unlock(used(task.code, recovery));
+await vault.backup(`${task.directory}.coa`);
+await vault.rotateRootKey({ slots: [{ unlocker: used(task.third, cheap) }] });
+await vault.kms.decrypt({ ciphertextBlob });
+const rotated = search();
+await vault.lock();
+await restoreVault(`${task.directory}.coa`, `${task.directory}.restored`, {
+  unlock: used(task.passphrase, cheap),
+});
+const restored = search();
 await vault.close();
-console.log(JSON.stringify({ unlocked, locked, again }));
+console.log(JSON.stringify({ unlocked, locked, again, rotated, restored }));

@@ -72,11 +72,15 @@ async function secretsOf(
 
 test("after lock no secret that we own is in the process's memory: A-25, A-26, A-28", async () => {
   const directory = join(await scratch(), "v");
-  const [passphrase, second] = [randomKey(), randomKey()];
+  const [passphrase, second, third] = [randomKey(), randomKey(), randomKey()];
   const unlock = passphraseWith(passphrase, { cost: COST, floor: COST });
   const { vault, recoveryCode } = await createVault(directory, { unlock });
   await vault.close();
-  const secrets = { ...(await secretsOf(directory, passphrase, recoveryCode)), "added passphrase": second };
+  const secrets = {
+    ...(await secretsOf(directory, passphrase, recoveryCode)),
+    "added passphrase": second,
+    "new passphrase": third,
+  };
   const needles: Record<string, string> = {};
   for (const [name, bytes] of Object.entries(secrets)) {
     // A half is looked for, as the allocator writes over the beginning of what it has freed. Argon2's native code
@@ -89,13 +93,17 @@ test("after lock no secret that we own is in the process's memory: A-25, A-26, A
     needles,
     passphrase: masked(passphrase),
     second: masked(second),
+    third: masked(third),
     wrong: masked(randomKey()),
     code: masked(utf8(recoveryCode)),
   };
   await writeFile(taskFile, JSON.stringify({ MASK, task }));
   const child = new URL("memory-child.mjs", import.meta.url).pathname;
   const { stdout } = await promisify(execFile)(process.execPath, [child, distUrl(""), taskFile]);
-  const { unlocked, locked, again } = JSON.parse(stdout) as Record<string, Record<string, number>>;
+  const { unlocked, locked, again, rotated, restored } = JSON.parse(stdout) as Record<
+    string,
+    Record<string, number>
+  >;
   const found = (counts: Record<string, number> | undefined): string[] =>
     Object.entries(counts ?? {}).flatMap(([name, count]) => (count > 0 ? [`${name}: ${count}`] : []));
   // The search finds what is there.
@@ -103,4 +111,8 @@ test("after lock no secret that we own is in the process's memory: A-25, A-26, A
   expect(unlocked?.["blob key"]).toBeGreaterThan(0);
   expect(found(locked)).toEqual([]);
   expect(found(again)).toEqual([]);
+  // After a root change the vault still has its CMKs, and nothing of the old root key, while it is unlocked.
+  expect(rotated?.["blob key"]).toBeGreaterThan(0);
+  expect(found(rotated).filter((line) => !/^(?:CMK material|blob key):/u.test(line))).toEqual([]);
+  expect(found(restored)).toEqual([]);
 });

@@ -3,67 +3,17 @@
  * fails with a typed error and the old state; and once the cause has passed the same handle works, and nothing that
  * it says is lost in a power cut.
  *
- * Each call fails with EIO, and in one of the other ways in turn; with COFFER_TEST_FAULTS=all, in every way.
+ * Each call fails with EIO, and in one of the other ways in turn; in soak, in every way.
  */
-import { expect, test } from "vitest";
+import { expect, test, vi } from "vitest";
 import { isCofferError } from "../../src/errors.ts";
 import type { Vault } from "../../src/vault.ts";
-import { type Fault, SimulatedDisk } from "./simulated-disk.ts";
+import { isSoak, report, TEST_TIMEOUT_MS } from "../field/scale.ts";
+import { expectTyped, settled, tryAll } from "./fault-trials.ts";
+import { SimulatedDisk } from "./simulated-disk.ts";
 import { contentsOf, crashes, create, inspect, Inspector, open, secret, VAULT } from "./simulated-vault.ts";
 
-const CODES = ["ENOSPC", "EDQUOT", "EROFS", "EACCES", "EPERM", "EBUSY", "EMFILE", "ENOENT"] as const;
-const FAULTS: readonly Fault[] = ["short", ...["EIO", ...CODES].map((code) => ({ code }))];
-
-const IS_COMPLETE = process.env["COFFER_TEST_FAULTS"] === "all";
-
-/** What was tried: the n-th call fails, alone or with all that follow. */
-interface Trial {
-  readonly fault: Fault;
-  readonly nth: number;
-  readonly isPersistent: boolean;
-}
-
-/** Arms a disk. @returns whether the fault has come about. */
-function arm(disk: SimulatedDisk, { fault, nth, isPersistent }: Trial): () => string | undefined {
-  let calls = 0;
-  let first: string | undefined;
-  disk.faults = (call, path) => {
-    // Only these can do less than asked and say so.
-    if (fault === "short" && call !== "file read" && call !== "file write") return undefined;
-    calls++;
-    if (calls < nth || (calls > nth && !isPersistent)) return undefined;
-    first ??= `${call} ${path}`;
-    return fault;
-  };
-  return () => {
-    disk.faults = () => undefined;
-    return first;
-  };
-}
-
-/** Every fault, alone and for good, but for the one of which every call gets its own trial. */
-const COMBINATIONS = FAULTS.flatMap((fault) => [
-  { fault, isPersistent: true },
-  { fault, isPersistent: false },
-]);
-
-function trials(nth: number): readonly Trial[] {
-  const some = [
-    { fault: { code: "EIO" }, isPersistent: false },
-    COMBINATIONS[(nth * 7) % COMBINATIONS.length] as (typeof COMBINATIONS)[number],
-  ];
-  return (IS_COMPLETE ? COMBINATIONS : some).map((combination) => ({ ...combination, nth }));
-}
-
-type Settled<T> = { readonly value: T } | { readonly error: unknown };
-
-async function settled<T>(performed: Promise<T>): Promise<Settled<T>> {
-  try {
-    return { value: await performed };
-  } catch (error) {
-    return { error };
-  }
-}
+vi.setConfig({ testTimeout: TEST_TIMEOUT_MS });
 
 /** A vault that is closed, with two keys. */
 async function foundation(): Promise<{ disk: SimulatedDisk; code: string; contents: string }> {
@@ -73,41 +23,6 @@ async function foundation(): Promise<{ disk: SimulatedDisk; code: string; conten
   const contents = await contentsOf(disk, vault);
   await vault.close();
   return { disk, code, contents };
-}
-
-/**
- * Tries an operation with every fault at the first call, the second, and so on until it has no more calls.
- * @param attempt performs it on a disk that `arm` has not armed yet, and checks what came of it.
- * @returns how many faults there were.
- */
-async function tryAll(
-  attempt: (arm: (disk: SimulatedDisk) => () => string | undefined, trial: Trial) => Promise<void>,
-): Promise<number> {
-  let tried = 0;
-  for (let nth = 1, isOver = false; !isOver; nth++) {
-    isOver = true;
-    for (const trial of trials(nth)) {
-      let fired: string | undefined;
-      const name = (): string =>
-        `${trial.fault === "short" ? "short" : trial.fault.code} ${trial.isPersistent ? "from" : "at"} call ${nth}, ${fired}`;
-      try {
-        await attempt((disk) => {
-          const disarm = arm(disk, trial);
-          return () => (fired = disarm());
-        }, trial);
-      } catch (error) {
-        throw new Error(`${name()}: ${String(error)}`, { cause: error });
-      }
-      if (fired === undefined) continue;
-      isOver = false;
-      tried++;
-    }
-  }
-  return tried;
-}
-
-function expectTyped(outcome: Settled<unknown>): void {
-  if ("error" in outcome) expect(isCofferError(outcome.error), String(outcome.error)).toBe(true);
 }
 
 /** The same handle takes a change now, and what it says survives whatever a crash may do. */
@@ -131,7 +46,7 @@ async function writable(disk: SimulatedDisk, vault: Vault, code: string): Promis
 }
 
 /** Hundreds of vaults are made. */
-const SLOW_MACHINE_MS = 180_000;
+const SLOW_MACHINE_MS = isSoak ? TEST_TIMEOUT_MS : 180_000;
 
 let count = 0;
 
@@ -243,5 +158,5 @@ test("close lets go of the vault, at once or when it is called again", async () 
   });
   count += tried;
   expect(tried).toBeGreaterThan(10);
-  console.info(`faults: ${count}`);
+  report("faults at our calls", { faults: count });
 });

@@ -5,6 +5,7 @@
  */
 import { constants } from "node:fs";
 import { basename, dirname, join, resolve } from "node:path";
+import { SYSTEM_TIME } from "../../src/auto-lock.ts";
 import {
   createFileSystem,
   type DirectoryEntry,
@@ -77,6 +78,11 @@ export class SimulatedDisk {
     const engineFiles = createFileSystem(this.#calls(false), { platform: "linux" });
     this.environment = {
       fs: this.fs,
+      // What somebody waits for comes at once.
+      time: {
+        ...SYSTEM_TIME,
+        timer: (callback, delayMs, isIdle) => SYSTEM_TIME.timer(callback, isIdle ? delayMs : 0, isIdle),
+      },
       openEngine: (directory, { create }) =>
         openSimulatedEngine(engineFiles, directory, {
           create,

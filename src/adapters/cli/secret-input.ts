@@ -6,6 +6,7 @@
 import { CofferError, normalizePassphrase, passphrase, recovery, type Unlocker } from "../../index.ts";
 import { type Arguments, type OptionSpec, UsageError } from "./arguments.ts";
 import { readInput } from "./input-file.ts";
+import { StrengthEstimator } from "./strength-hint.ts";
 import { askSecrets } from "./terminal-prompt.ts";
 
 /** Far above any passphrase or code; more is a file given by mistake. */
@@ -84,7 +85,7 @@ export async function newPassphraseOf(
 ): Promise<Unlocker> {
   if (file !== undefined && !isTyped(file)) return passphraseFromFile(file, signal);
   const questions = [`New passphrase for ${subject} (not shown):`, "The same passphrase again:"];
-  const [answer = "", repeated = ""] = await askSecrets(questions, signal);
+  const [answer = "", repeated = ""] = await askRated(questions, signal);
   if (answer !== repeated) {
     throw new CofferError(
       "COFFER_INVALID_ARGUMENT",
@@ -92,6 +93,18 @@ export async function newPassphraseOf(
     );
   }
   return useBytes(normalizePassphrase(answer), passphrase);
+}
+
+/** Asks twice for a new passphrase, and says how strong it is when both answers are the same. */
+async function askRated(questions: readonly string[], signal: AbortSignal): Promise<readonly string[]> {
+  const estimator = new StrengthEstimator();
+  try {
+    return await askSecrets(questions, signal, async ([answer = "", repeated]) =>
+      answer === repeated ? estimator.hint(normalizePassphrase(answer), signal) : undefined,
+    );
+  } finally {
+    await estimator.end();
+  }
 }
 
 /** Returns the passphrase of an encrypted file, without any vault. @throws UsageError, CofferError */

@@ -22,18 +22,21 @@ interface Terminal {
 }
 
 /**
- * Asks each question in turn and returns the answers.
+ * Asks each question in turn and returns the answers. What `remark` has to say of them is shown on the same terminal.
  * @throws UsageError where there is no terminal. @throws CofferError `COFFER_ABORTED` for Ctrl-C, Escape or Ctrl-D.
  */
 export async function askSecrets(
   questions: readonly string[],
   signal: AbortSignal,
+  remark?: (answers: readonly string[]) => Promise<string | undefined>,
 ): Promise<readonly string[]> {
   const terminal = openTerminal();
   if (terminal.output.columns === 0) terminal.output.columns = USUAL_COLUMNS;
   try {
     const answers: string[] = [];
     for (const question of questions) answers.push(await ask(terminal, question, signal));
+    const said = await remark?.(answers);
+    if (said !== undefined) terminal.output.write(`${terminalText(said)}\n`);
     return answers;
   } finally {
     terminal.release();

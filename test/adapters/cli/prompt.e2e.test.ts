@@ -93,4 +93,24 @@ describe("in a terminal", () => {
     expect(screen).toContain("coffer: interrupted (COFFER_ABORTED)");
     expectRestored(screen);
   });
+
+  test("a new passphrase is rated where it was typed, the old one is not, and a weak one is taken", async () => {
+    const command = "$coffer slot change-passphrase -V v 2> errors";
+    const run = inTerminal(watched(command), vaultFolder);
+    await run.shows("Passphrase of v (not shown):");
+    run.type(`${PASSPHRASE}\r`);
+    for (const question of ["New passphrase for v (not shown):", "The same passphrase again:"]) {
+      await run.shows(question);
+      run.type("qwerty1985\r");
+    }
+    const { code, screen } = await run.ended;
+    expect(code).toBe(0);
+    expect(screen.match(/Estimated strength: .*/gu)).toEqual([
+      expect.stringMatching(
+        /^Estimated strength: very weak\. .* less than a minute\. It is used all the same/u,
+      ),
+    ]);
+    expect(screen).not.toMatch(/qwerty|1985/u);
+    expect(await readFile(join(vaultFolder, "errors"), "utf8")).toBe("");
+  });
 });

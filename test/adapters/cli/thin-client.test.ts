@@ -15,6 +15,9 @@ describe("the command line", () => {
     expect([...new Set(others.map(({ name }) => name))].toSorted()).toEqual([
       "../../index.ts",
       "@clack/prompts",
+      "@zxcvbn-ts/core",
+      "@zxcvbn-ts/language-common",
+      "@zxcvbn-ts/language-en",
     ]);
   });
 
@@ -22,5 +25,11 @@ describe("the command line", () => {
     const loading = imports.filter(({ name }) => name === "@clack/prompts").map(({ path }) => path);
     expect(loading).toEqual([`${FOLDER}terminal-prompt.ts`]);
     expect(textOf(`${FOLDER}terminal-prompt.ts`)).not.toContain('from "@clack');
+  });
+
+  test("gives a passphrase to the estimator in a thread of its own alone", () => {
+    const estimating = imports.filter(({ name }) => name.startsWith("@zxcvbn-ts/")).map(({ path }) => path);
+    expect([...new Set(estimating)]).toEqual([`${FOLDER}strength-worker.ts`]);
+    expect(imports.filter(({ name }) => name.includes("strength-worker"))).toEqual([]);
   });
 });
