@@ -1,15 +1,42 @@
 import { availableParallelism } from "node:os";
 import { defineConfig, type ViteUserConfig } from "vitest/config";
 
+/**
+ * Files that get a process of their own: those that change what belongs to the whole process (mocked modules, the
+ * umask, signals, global objects), that count what is open in it or read its memory, and those that take so long
+ * that a start of their own costs nothing beside it.
+ */
+const ALONE = [
+  "test/*.e2e.test.ts",
+  "test/adapters/cli/*.e2e.test.ts",
+  "test/memory/*.test.ts",
+  "test/vault*.test.ts",
+  "test/{canary,doctor,leaks,testing}.test.ts",
+  "test/adapters/cli/key-changes.test.ts",
+  "test/crypto/argon2id*.test.ts",
+  "test/envelope/{files,passphrase-files,worker-pool}.test.ts",
+  "test/formats/cbor.test.ts",
+  "test/formats/records/set-sum.test.ts",
+  "test/kms/{due-changes,kms.model}.test.ts",
+  "test/storage/{atomic-file,commit.model,crash-states,faults,level-store}.test.ts",
+];
+
 const config: ViteUserConfig = defineConfig({
   test: {
-    include: ["test/**/*.test.ts"],
     pool: "forks",
     // One a core: by default a core is left idle, and half of the tests wait for the disk or for child processes.
     maxWorkers: Math.max(2, availableParallelism()),
     globalSetup: ["test/canary-watch.ts"],
     testTimeout: 60_000,
     hookTimeout: 60_000,
+    projects: [
+      { extends: true, test: { name: "alone", include: ALONE } },
+      // Half of what these would take alone is loading the same modules again.
+      {
+        extends: true,
+        test: { name: "together", include: ["test/**/*.test.ts"], exclude: ALONE, isolate: false },
+      },
+    ],
   },
 });
 

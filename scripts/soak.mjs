@@ -14,6 +14,7 @@ const FILES = {
   kill: "test/vault.kill.test.ts",
   strace: "test/vault.strace.test.ts",
   faults: "test/vault.faults.test.ts",
+  crashes: "test/storage/commit.model.test.ts",
   calls: "test/storage/faults.test.ts",
   backup: "test/backup.crash.test.ts",
   kms: "test/kms/kms.model.test.ts",

@@ -210,7 +210,7 @@ test("a full disk costs nothing that was acknowledged, and the handle works agai
   const random = randomOf(SEED);
   const vault = new FaultyVault(join(drive, "vault"), { within });
   await vault.tell({ do: "create" });
-  const tally = { runs: times(20, 500), full: 0, acknowledged: 0, unknown: 0 };
+  const tally = { runs: times(10, 500), full: 0, acknowledged: 0, unknown: 0 };
   for (let run = 0; run < tally.runs; run++) {
     const where = `seed ${SEED}, run ${run}`;
     const leave = Math.floor(random() * (random() < 0.5 ? 20_000 : 200_000));

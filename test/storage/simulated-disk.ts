@@ -396,6 +396,13 @@ export class SimulatedDisk {
   }
 }
 
+/** Without a stack, as errors of the system have none either, and making one would be the costliest thing here. */
 function systemError(code: string, text: string): Error {
-  return Object.assign(new Error(`${code}: ${text}`), { code });
+  const limit = Error.stackTraceLimit;
+  Error.stackTraceLimit = 0;
+  try {
+    return Object.assign(new Error(`${code}: ${text}`), { code });
+  } finally {
+    Error.stackTraceLimit = limit;
+  }
 }

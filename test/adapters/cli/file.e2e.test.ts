@@ -4,7 +4,7 @@ import { beforeAll, describe, expect, test } from "vitest";
 import { progressText } from "../../../src/adapters/cli/progress-line.ts";
 import { isSame, pattern } from "../../envelope/file-ground.ts";
 import { scratchDirectories } from "../../storage/scratch.ts";
-import { coffer, expectNeverPrinted } from "./run-cli.ts";
+import { coffer, expectNeverPrinted, makeVault } from "./run-cli.ts";
 
 const PASSPHRASE = "correct horse battery staple";
 const FILE_PASSPHRASE = "across the air gap";
@@ -18,19 +18,22 @@ async function done(...args: string[]): Promise<Buffer> {
   return stdout;
 }
 
-const VAULT = ["-V", "v", "--passphrase-file", "p"];
+/** Costs no KDF. */
+const VAULT = ["-V", "v", "--recovery-code-file", "code"];
 
 beforeAll(async () => {
   cwd = await scratch();
-  expectNeverPrinted(PASSPHRASE, FILE_PASSPHRASE);
-  await writeFile(join(cwd, "p"), `${PASSPHRASE}\n`);
+  expectNeverPrinted(FILE_PASSPHRASE);
   await writeFile(join(cwd, "fp"), `${FILE_PASSPHRASE}\n`);
   await writeFile(join(cwd, "in"), plaintext);
-  await coffer(["init", "v", "--passphrase-file", "p", "--no-recovery-code"], { cwd });
+  await makeVault(cwd, PASSPHRASE);
   await done(
     "file",
     "encrypt",
-    ...VAULT,
+    "-V",
+    "v",
+    "--passphrase-file",
+    "passphrase",
     "--key",
     "alias/default",
     "--context",
