@@ -24,6 +24,15 @@ export { normalizePassphrase } from "./formats/passphrase-text.ts";
 export { combined } from "./keystore/slots/combined.ts";
 export { type Keychain, keychain } from "./keystore/slots/keychain.ts";
 export { passphrase } from "./keystore/slots/passphrase.ts";
+export { pkcs11 } from "./keystore/slots/pkcs11/pkcs11.ts";
+export type { SpawnedHelper, SpawnHelper } from "./keystore/slots/pkcs11/helper-process.ts";
+export type {
+  PinCallback,
+  PinRequest,
+  Pkcs11Options,
+  TokenInfo,
+  TokenModuleOptions,
+} from "./keystore/slots/pkcs11/token-options.ts";
 export { recovery } from "./keystore/slots/recovery.ts";
 export type { RestoredVault } from "./restore-vault.ts";
 export type { RotatedRootKey, RotateRootKeyOptions } from "./rotate-root-key.ts";

@@ -6,7 +6,7 @@
 import { hex } from "../../bytes.ts";
 import { randomFor, randomId } from "../../crypto/random.ts";
 import { AuthenticationError } from "../../crypto/failures.ts";
-import { InvalidArgumentError, KeychainChangedError, WrongSecretError } from "../../errors.ts";
+import { InvalidArgumentError, isCofferError, KeychainChangedError, WrongSecretError } from "../../errors.ts";
 import {
   type HeaderSlot,
   openSlot,
@@ -28,8 +28,8 @@ import { wipe } from "../../secret.ts";
 export type UnlockerKind = Exclude<SlotKind, "unknown">;
 
 /**
- * Opens a vault, or becomes a slot of it: what `passphrase(…)`, `recovery(…)`, `combined(…)` and `keychain(…)`
- * return. It holds a secret, serves once and is then wiped.
+ * Opens a vault, or becomes a slot of it: what `passphrase(…)`, `recovery(…)`, `pkcs11(…)`, `combined(…)` and
+ * `keychain(…)` return. It holds a secret, serves once and is then wiped.
  */
 export interface Unlocker {
   readonly kind: UnlockerKind;
@@ -76,7 +76,7 @@ export abstract class WayIn implements Unlocker {
 
   /**
    * Returns the slot's secret S as this way in has it, right or wrong. The caller wipes it.
-   * @throws KeychainChangedError for this slot alone: the next one is tried.
+   * @throws KeychainChangedError, TokenError `COFFER_TOKEN_KEY_NOT_FOUND` for this slot alone: the next one is tried.
    */
   abstract secretFor(slot: ParsedSlot, context: WayInContext): Promise<Uint8Array>;
 
@@ -95,7 +95,9 @@ export abstract class WayIn implements Unlocker {
 /** Returns the working side. @throws TypeError for anything that no function of this package made. */
 export function wayInOf(unlocker: Unlocker, argument: string): WayIn {
   if (unlocker instanceof WayIn) return unlocker;
-  throw new TypeError(`${argument}: expected passphrase(…), recovery(…), combined(…) or keychain(…)`);
+  throw new TypeError(
+    `${argument}: expected passphrase(…), recovery(…), pkcs11(…), combined(…) or keychain(…)`,
+  );
 }
 
 /** @throws InvalidArgumentError: an unlocker serves once. */
@@ -122,6 +124,8 @@ export async function openRoot(
     const slots = fitting.length > 0 ? fitting : decoysOf(wayIn);
     wayIn.prepare(slots, known);
     let refusal: Error | undefined;
+    let absence: Error | undefined;
+    let wasTried = false;
     for (const slot of slots) {
       context.signal?.throwIfAborted();
       let secret: Uint8Array | undefined;
@@ -129,14 +133,18 @@ export async function openRoot(
         secret = await wayIn.secretFor(slot, known);
         return { root: openSlot(secret, context.vaultId, slot), slotId: hex(slot.header.id) };
       } catch (error) {
-        if (error instanceof AuthenticationError) refusal ??= wayIn.refusal(slot, known);
-        else if (error instanceof KeychainChangedError) refusal = error;
+        if (error instanceof AuthenticationError) {
+          wasTried = true;
+          refusal ??= wayIn.refusal(slot, known);
+        } else if (error instanceof KeychainChangedError) refusal = error;
+        else if (isCofferError(error, "COFFER_TOKEN_KEY_NOT_FOUND")) absence = error;
         else throw error;
       } finally {
         wipe(secret);
       }
     }
     if (refusal !== undefined) throw refusal;
+    if (absence !== undefined && !wasTried) throw absence;
     throw new WrongSecretError("The secret opens no slot of this vault. Check it, or use another way in.");
   } finally {
     wayIn.wipe();
