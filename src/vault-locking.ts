@@ -119,7 +119,9 @@ export class VaultLocking {
         this.#delay.passed();
         this.#autoLock.start();
       } catch (error) {
-        if (isCofferError(error, "COFFER_WRONG_SECRET")) this.#delay.failed();
+        const isWrong =
+          isCofferError(error, "COFFER_WRONG_SECRET") || isCofferError(error, "COFFER_PIN_INCORRECT");
+        if (isWrong) this.#delay.failed();
         throw error;
       } finally {
         this.#attempts.delete(attempt);

@@ -19,6 +19,7 @@ import {
   encodeSlotHeader,
   parseSlotHeader,
   type SlotFields,
+  type SlotHeader,
   type SlotKind,
   type UnknownFields,
 } from "../../formats/slot-header.ts";
@@ -182,4 +183,13 @@ export async function makeSlot(
   } finally {
     wayIn.wipe();
   }
+}
+
+/**
+ * Returns what to tell of a slot that a token's public key alone was enough to make, where nothing else vouches for the
+ * vault: neither a passphrase in the same slot, nor an anchor, nor the key of an HSM that nobody else can use.
+ */
+export function vouchingWarning({ fields }: SlotHeader): string | undefined {
+  if (fields.kind !== "pkcs11" || fields.algorithm === "aes-256-gcm") return undefined;
+  return "A token alone does not vouch for a vault: who can write its directory can put another there that the same token opens. Open it with an anchor, or combine the token with a passphrase.";
 }

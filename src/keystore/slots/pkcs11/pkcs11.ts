@@ -48,11 +48,11 @@ class TokenWayIn extends WayIn {
     this.#use = use;
   }
 
-  override prepare(slots: readonly ParsedSlot[]): void {
+  override prepare(slots: readonly ParsedSlot[], context: WayInContext): void {
     const { settings } = this.#own();
     this.#targets = slots.map((slot) => targetOf(fieldsOf(slot)));
     this.#present = undefined;
-    if (slots.length === 0) throw notFound([]);
+    if (slots.length === 0) throw noSlot(context);
     const names = settings.criteria;
     const isNamed = names.label !== undefined || names.serial !== undefined;
     if (isNamed || this.#targets.every(({ algorithm }) => algorithm !== "aes-256-gcm")) return;
@@ -274,6 +274,17 @@ function hintsOf({
     text.slice(0, MAX_HINT_CHARACTERS).toWellFormed(),
   );
   return { label: l ?? "", serial: s ?? "", manufacturer: ma ?? "", model: mo ?? "" };
+}
+
+function noSlot({ slots = [] }: WayInContext): Error {
+  const isCombined = slots.some(
+    ({ header: { fields } }) =>
+      fields.kind === "combined" && (fields.first.kind === "pkcs11" || fields.second.kind === "pkcs11"),
+  );
+  const message = isCombined
+    ? "A token opens this only together with what its slot was combined with: give both."
+    : "No token is enrolled here. Use another way in, and add the token then.";
+  return errorOf("COFFER_TOKEN_KEY_NOT_FOUND", message, { reason: isCombined ? "combined" : "no-slot" });
 }
 
 function notFound(seen: readonly string[]): Error {

@@ -25,7 +25,9 @@ test("a URI chooses by what it says of token, slot and key", () => {
     model: "YubiKey YK5",
     keyId: Uint8Array.of(3),
   });
-  expect(parseTokenUri("PKCS11:object=key;id=a%00%ff;slot-description=Reader%200;slot-manufacturer=x")).toEqual({
+  expect(
+    parseTokenUri("PKCS11:object=key;id=a%00%ff;slot-description=Reader%200;slot-manufacturer=x"),
+  ).toEqual({
     keyLabel: "key",
     keyId: Uint8Array.of(0x61, 0, 255),
     slotDescription: "Reader 0",
@@ -37,7 +39,12 @@ test("a URI chooses by what it says of token, slot and key", () => {
 });
 
 test("one that carries a PIN or names a module is refused: A-34", () => {
-  for (const query of ["pin-value=1234", "pin-source=file:x", "module-path=/tmp/evil.so", "module-name=evil"]) {
+  for (const query of [
+    "pin-value=1234",
+    "pin-source=file:x",
+    "module-path=/tmp/evil.so",
+    "module-name=evil",
+  ]) {
     const message = refusal(`pkcs11:token=a?${query}`);
     expect(message).toContain(query.split("=")[0]);
     expect(message).not.toMatch(/1234|evil|file:/u);
@@ -70,11 +77,15 @@ test("what is not understood is refused, as leaving it out would choose more", (
 
 test("any text and any id come back as they were written", () => {
   fc.assert(
-    fc.property(fc.string({ unit: "grapheme", minLength: 1 }), fc.uint8Array({ minLength: 1 }), (label, id) => {
-      const percent = [...id].map((byte) => `%${byte.toString(16).padStart(2, "0")}`).join("");
-      const uri = `pkcs11:token=${encodeURIComponent(label)};id=${percent}`;
-      expect(parseTokenUri(uri)).toEqual({ label, keyId: id });
-    }),
+    fc.property(
+      fc.string({ unit: "grapheme", minLength: 1 }),
+      fc.uint8Array({ minLength: 1 }),
+      (label, id) => {
+        const percent = [...id].map((byte) => `%${byte.toString(16).padStart(2, "0")}`).join("");
+        const uri = `pkcs11:token=${encodeURIComponent(label)};id=${percent}`;
+        expect(parseTokenUri(uri)).toEqual({ label, keyId: id });
+      },
+    ),
   );
 });
 
