@@ -66,7 +66,9 @@ describe("OAEP unpadding", () => {
         // A token is never given a ciphertext of another length, and refuses one above the modulus by itself.
         const message = block === undefined || length > 190 ? undefined : unpadOaep(block, length);
         const isOurs = result === "valid" && label === "";
-        expect(message === undefined ? undefined : hex(message), `tcId ${tcId}`).toBe(isOurs ? msg : undefined);
+        expect(message === undefined ? undefined : hex(message), `tcId ${tcId}`).toBe(
+          isOurs ? msg : undefined,
+        );
         if (isOurs) valid += 1;
         else refused += 1;
       }

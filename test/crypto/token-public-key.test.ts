@@ -1,4 +1,10 @@
-import { diffieHellman, generateKeyPairSync, type KeyObject, createPublicKey, randomBytes } from "node:crypto";
+import {
+  diffieHellman,
+  generateKeyPairSync,
+  type KeyObject,
+  createPublicKey,
+  randomBytes,
+} from "node:crypto";
 import { readFileSync } from "node:fs";
 import { describe, expect, it } from "vitest";
 import { concat, fromHex, hex } from "../../src/bytes.ts";
@@ -16,7 +22,10 @@ import {
 const spkiOf = (key: KeyObject): Uint8Array => key.export({ type: "spki", format: "der" });
 const ec = (namedCurve: string): { publicKey: KeyObject; privateKey: KeyObject } =>
   generateKeyPairSync("ec", { namedCurve });
-const rsa = (modulusLength: number, publicExponent = 65_537): { publicKey: KeyObject; privateKey: KeyObject } =>
+const rsa = (
+  modulusLength: number,
+  publicExponent = 65_537,
+): { publicKey: KeyObject; privateKey: KeyObject } =>
   generateKeyPairSync("rsa", { modulusLength, publicExponent });
 const known = (spki: Uint8Array): TokenPublicKey => {
   const key = tokenKeyOfSpki(spki);
@@ -63,7 +72,12 @@ describe("public keys of tokens", () => {
   });
 
   it("of other kinds and sizes are none, and bytes that are no key are malformed", () => {
-    for (const { publicKey } of [ec("secp521r1"), ec("secp256k1"), rsa(1024), generateKeyPairSync("ed25519")]) {
+    for (const { publicKey } of [
+      ec("secp521r1"),
+      ec("secp256k1"),
+      rsa(1024),
+      generateKeyPairSync("ed25519"),
+    ]) {
       expect(tokenKeyOfSpki(spkiOf(publicKey))).toBeUndefined();
     }
     expect(() => tokenKeyOfSpki(new Uint8Array(91))).toThrow("malformed");
@@ -99,7 +113,12 @@ describe("a new exchange", () => {
     const { exchange } = newExchange(key, randomBytes(32));
     expect(isExchangeFor(key, exchange)).toBe(true);
     for (const at of [0, 1, 40]) {
-      expect(isExchangeFor(key, exchange.map((byte, index) => (index === at ? byte ^ 1 : byte)))).toBe(false);
+      expect(
+        isExchangeFor(
+          key,
+          exchange.map((byte, index) => (index === at ? byte ^ 1 : byte)),
+        ),
+      ).toBe(false);
     }
     expect(isExchangeFor(key, exchange.subarray(0, 64))).toBe(false);
     expect(isExchangeFor(key, concat(Uint8Array.of(2), exchange.subarray(1, 33)))).toBe(false);

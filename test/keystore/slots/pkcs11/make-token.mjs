@@ -4,8 +4,11 @@
  * @module
  */
 import { createPrivateKey, X509Certificate } from "node:crypto";
+import { createRequire } from "node:module";
 import process from "node:process";
-import pkcs11js from "pkcs11js";
+
+// Its declarations would bring those of Node into every script that has no project.
+const pkcs11js = createRequire(import.meta.url)("pkcs11js");
 
 const SO_PIN = "12345678";
 const CURVES = { ec256: "06082a8648ce3d030107", ec384: "06052b81040022", ec521: "06052b81040023" };
