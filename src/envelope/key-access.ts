@@ -9,7 +9,7 @@ import { InvalidCiphertextError, isCofferError, KdfLimitError, WrongSecretError 
 import type { EncryptionContext } from "../formats/context.ts";
 import { blobEntry, type KeyEntry, openSlotEntry, type SlotEntry, slotEntry } from "../formats/key-area.ts";
 import { encodeSlotHeader } from "../formats/slot-header.ts";
-import { type WayIn, type WayInContext, usedTwice } from "../keystore/slots/way-in.ts";
+import { isAbsence, type WayIn, type WayInContext, usedTwice } from "../keystore/slots/way-in.ts";
 import { ARGON2_MAX_MEMORY_KIB, ARGON2_MAX_PASSES } from "../limits.ts";
 import { wipe } from "../secret.ts";
 
@@ -146,8 +146,8 @@ export function slotAccess(
         secrets.set(name, secret);
         return { dek: openSlotEntry(secret, binding.fileId, entry) };
       } catch (error) {
-        // Another entry's token may be the one that is there.
-        if (isCofferError(error, "COFFER_TOKEN_KEY_NOT_FOUND")) return { failure: error };
+        // Another entry's token may be the one that is there, and the other area may be whole.
+        if (isAbsence(error) || isCofferError(error, "COFFER_DAMAGED")) return { failure: error };
         if (!(error instanceof AuthenticationError)) throw error;
         return { failure: wayIn.refusal(asParsedSlot(entry), contextOf(binding)) ?? wrongSecret() };
       }

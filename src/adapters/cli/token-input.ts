@@ -78,7 +78,7 @@ export async function tokenKeyOf(
 }
 
 /** The prompt for a PIN, and what is said while the token works. */
-export function tokenManners(
+function tokenManners(
   args: Arguments,
   signal: AbortSignal,
 ): Pick<Pkcs11Options, "pin" | "signal" | "onWaiting"> & { readonly pin: PinCallback } {

@@ -6,7 +6,13 @@
 import { hex } from "../../bytes.ts";
 import { randomFor, randomId } from "../../crypto/random.ts";
 import { AuthenticationError } from "../../crypto/failures.ts";
-import { InvalidArgumentError, isCofferError, KeychainChangedError, WrongSecretError } from "../../errors.ts";
+import {
+  type CofferError,
+  InvalidArgumentError,
+  isCofferError,
+  KeychainChangedError,
+  WrongSecretError,
+} from "../../errors.ts";
 import {
   type HeaderSlot,
   openSlot,
@@ -77,7 +83,7 @@ export abstract class WayIn implements Unlocker {
 
   /**
    * Returns the slot's secret S as this way in has it, right or wrong. The caller wipes it.
-   * @throws KeychainChangedError, TokenError `COFFER_TOKEN_KEY_NOT_FOUND` for this slot alone: the next one is tried.
+   * @throws KeychainChangedError, TokenError of {@link isAbsence} for this slot alone: the next one is tried.
    */
   abstract secretFor(slot: ParsedSlot, context: WayInContext): Promise<Uint8Array>;
 
@@ -137,8 +143,10 @@ export async function openRoot(
         if (error instanceof AuthenticationError) {
           wasTried = true;
           refusal ??= wayIn.refusal(slot, known);
+          // The token had the key and worked: who made such a slot shall not have it work again.
+          if (wayIn.kind === "pkcs11") break;
         } else if (error instanceof KeychainChangedError) refusal = error;
-        else if (isCofferError(error, "COFFER_TOKEN_KEY_NOT_FOUND")) absence = error;
+        else if (isAbsence(error)) absence ??= error;
         else throw error;
       } finally {
         wipe(secret);
@@ -150,6 +158,12 @@ export async function openRoot(
   } finally {
     wayIn.wipe();
   }
+}
+
+/** The token of this slot is not there, or cannot be known from another without a name: nothing was asked of anybody. */
+export function isAbsence(error: unknown): error is CofferError {
+  if (isCofferError(error, "COFFER_TOKEN_KEY_NOT_FOUND")) return true;
+  return isCofferError(error, "COFFER_TOKEN_AMBIGUOUS") && error.reason === "unnamed";
 }
 
 /** A slot that nothing opens, as costly to try as a real one of this way in [F-134]. */

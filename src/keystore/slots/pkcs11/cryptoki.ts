@@ -154,7 +154,7 @@ export class Cryptoki {
     try {
       return call("C_FindObjects", () => this.#module.C_FindObjects(session, MAX_OBJECTS));
     } finally {
-      call("C_FindObjectsFinal", () => this.#module.C_FindObjectsFinal(session));
+      ignoring(() => this.#module.C_FindObjectsFinal(session));
     }
   }
 
@@ -193,7 +193,7 @@ export class Cryptoki {
       this.#module.C_DeriveKeyAsync(session, mechanism, key, template),
     );
     const secret = this.attribute(session, derived, CKA.value);
-    call("C_DestroyObject", () => this.#module.C_DestroyObject(session, derived));
+    ignoring(() => this.#module.C_DestroyObject(session, derived));
     if (secret === undefined) throw new CryptokiError("C_GetAttributeValue", undefined);
     return secret;
   }
@@ -271,6 +271,15 @@ function call<T>(name: string, use: () => T): T {
     return use();
   } catch (error) {
     throw failureOf(name, error);
+  }
+}
+
+/** What is only tidied up: the session ends in any case. */
+function ignoring(use: () => void): void {
+  try {
+    use();
+  } catch {
+    // What was asked for is there.
   }
 }
 

@@ -163,7 +163,7 @@ export type HelperMessage =
       readonly mustChangePin: boolean;
     }
   | { readonly kind: "absent"; readonly present: readonly number[]; readonly seen: readonly string[] }
-  | { readonly kind: "tokens"; readonly tokens: readonly ListedToken[]; readonly emptySlots: number }
+  | { readonly kind: "tokens"; readonly tokens: readonly ListedToken[] }
   | HelperFailure;
 
 const MAX_TEXT_LENGTH = 256;
@@ -221,7 +221,7 @@ function parsed(from: Fields): HelperMessage {
     case "absent":
       return { kind: "absent", present: list(from["present"], count), seen: list(from["seen"], text) };
     case "tokens":
-      return { kind: "tokens", tokens: list(from["tokens"], listed), emptySlots: count(from["emptySlots"]) };
+      return { kind: "tokens", tokens: list(from["tokens"], listed) };
     case "failed":
       return failure(from);
     default:

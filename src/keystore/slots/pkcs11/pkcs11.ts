@@ -37,8 +37,8 @@ class TokenWayIn extends WayIn {
   readonly kind = "pkcs11";
   #use: TokenUse | undefined;
   /** All slots that may be tried: one look at the tokens answers for all of them. */
-  #targets: readonly TokenTarget[] = [];
-  /** Indexes of those whose key was seen, once somebody has looked. */
+  #targets: readonly TokenFields[] = [];
+  /** Indexes of those whose public key was seen, once somebody has looked. */
   #present: ReadonlySet<number> | undefined;
   #seen: readonly string[] = [];
   #attempts = 0;
@@ -49,30 +49,29 @@ class TokenWayIn extends WayIn {
   }
 
   override prepare(slots: readonly ParsedSlot[], context: WayInContext): void {
-    const { settings } = this.#own();
-    this.#targets = slots.map((slot) => targetOf(fieldsOf(slot)));
+    this.#own();
+    this.#targets = slots.map((slot) => fieldsOf(slot)).filter(isSound);
     this.#present = undefined;
     if (slots.length === 0) throw noSlot(context);
-    const names = settings.criteria;
-    const isNamed = names.label !== undefined || names.serial !== undefined;
-    if (isNamed || this.#targets.every(({ algorithm }) => algorithm !== "aes-256-gcm")) return;
-    // An AES key shows itself only after the login, and who wrote the header must not choose who gets the PIN.
-    throw errorOf(
-      "COFFER_TOKEN_AMBIGUOUS",
-      "This vault opens with an AES key of a token, which cannot be recognised before the PIN is given. Name the token by its label or serial number.",
-      { reason: "token" },
-    );
   }
 
   override async secretFor(slot: ParsedSlot, context: WayInContext): Promise<Uint8Array> {
-    const wanted = this.#targets.findIndex(isTargetOf(fieldsOf(slot)));
-    if (wanted === -1) throw new TypeError("slot: it was not prepared");
-    if (this.#present?.has(wanted) === false) throw notFound(this.#seen);
-    const result = await this.#run({ kind: "unlock", targets: this.#targets, wanted }, context, "unlock");
+    const { criteria } = this.#own().settings;
+    const fields = fieldsOf(slot);
+    const wanted = this.#targets.findIndex(isTargetOf(fields));
+    if (wanted === -1) throw damaged();
+    const isAes = fields.algorithm === "aes-256-gcm";
+    // An AES key shows itself only after the login, and who wrote the header must not choose who gets the PIN.
+    if (isAes && criteria.label === undefined && criteria.serial === undefined) throw unnamed();
+    if (!isAes && this.#present?.has(wanted) === false) throw notFound(this.#seen);
+    const targets = this.#targets.map(targetOf);
+    const result = await this.#run({ kind: "unlock", targets, wanted }, context, "unlock");
     if (result.kind === "secret") return result.secret;
     if (result.kind !== "absent") throw wrongAnswer();
-    this.#present = new Set(result.present);
-    this.#seen = result.seen;
+    if (!isAes) {
+      this.#present = new Set(result.present);
+      this.#seen = result.seen;
+    }
     throw notFound(result.seen);
   }
 
@@ -83,10 +82,11 @@ class TokenWayIn extends WayIn {
 
   override async enroll(context: WayInContext): Promise<Enrolment> {
     const random = randomKey();
+    const forAes = randomKey();
     let made: (TokenExchange & { readonly key: TokenPublicKey }) | undefined;
     let found: FoundMessage | undefined;
     try {
-      const task = { kind: "enroll", secret: random } as const;
+      const task = { kind: "enroll", secret: forAes } as const;
       const result = await this.#run(task, context, "enroll", (message) => {
         const key = knownKey(message.spki);
         if (key === undefined) throw unsuitable();
@@ -97,7 +97,7 @@ class TokenWayIn extends WayIn {
       if (result.kind === "wrapped") {
         const { exchange, objectId, token } = result;
         const fields = { algorithm: "aes-256-gcm", spki: new Uint8Array(), objectId, exchange } as const;
-        return { fields: { kind: "pkcs11", ...fields, ...hintsOf(token) }, secret: copy(random) };
+        return { fields: { kind: "pkcs11", ...fields, ...hintsOf(token) }, secret: copy(forAes) };
       }
       if (made === undefined || found === undefined) throw wrongAnswer();
       if (result.kind === "secret") {
@@ -109,7 +109,7 @@ class TokenWayIn extends WayIn {
       const fields = { algorithm: key.kind, spki: key.spki, objectId: found.objectId, exchange } as const;
       return { fields: { kind: "pkcs11", ...fields, ...hintsOf(found.token) }, secret: copy(made.secret) };
     } finally {
-      wipe(random, made?.secret);
+      wipe(random, forAes, made?.secret);
     }
   }
 
@@ -242,16 +242,17 @@ function fieldsOf({ header }: ParsedSlot): TokenFields {
 }
 
 /** A header is hostile until it authenticates: a token is shown only what it may be shown [F-145] [F-147]. */
+function isSound({ algorithm, spki, exchange }: TokenFields): boolean {
+  if (algorithm === "aes-256-gcm") return spki.length === 0;
+  const key = knownKey(spki);
+  return key?.kind === algorithm && equal(key.spki, spki) && isExchangeFor(key, exchange);
+}
+
 function targetOf({ algorithm, spki, objectId, label, serial, exchange }: TokenFields): TokenTarget {
-  if (algorithm !== "aes-256-gcm") {
-    const key = knownKey(spki);
-    if (key?.kind !== algorithm || !equal(key.spki, spki)) throw damaged("public key");
-    if (!isExchangeFor(key, exchange)) throw damaged("exchange");
-  } else if (spki.length > 0) throw damaged("public key");
   return { algorithm, spki, objectId, label, serial, exchange };
 }
 
-function isTargetOf(fields: TokenFields): (target: TokenTarget) => boolean {
+function isTargetOf(fields: TokenFields): (target: TokenFields) => boolean {
   return ({ exchange, spki }) => equal(exchange, fields.exchange) && equal(spki, fields.spki);
 }
 
@@ -320,11 +321,17 @@ function finalTry({ label, serial }: TokenFacts): Error {
   );
 }
 
-function damaged(field: string): DamagedError {
+function unnamed(): Error {
+  return errorOf(
+    "COFFER_TOKEN_AMBIGUOUS",
+    "This opens with an AES key of a token, which cannot be recognised before the PIN is given. Name the token by its label or serial number.",
+    { reason: "unnamed" },
+  );
+}
+
+function damaged(): DamagedError {
   return new DamagedError(
-    `A token slot in the vault header is damaged (${field}). Use another way in, or a backup.`,
-    {
-      details: { reason: "slot", field },
-    },
+    "A token slot is damaged: its public key or its exchange is none. Use another way in, or a backup.",
+    { details: { reason: "slot", field: "token" } },
   );
 }

@@ -163,7 +163,7 @@ export function tokenError(failure: HelperFailure): CofferError {
     ...(isPin && { low: failure.isLow === true, finalTry: failure.isFinalTry === true }),
     ...(code === "COFFER_PIN_LENGTH" && pinLengths(failure)),
   };
-  return errorOf(code, `${message}${more(failure, code)}`, details, failure.loader);
+  return errorOf(code, `${message}${more(failure, code)}`, details, loaderError(failure));
 }
 
 /** An error of this part that no module was asked about. */
@@ -177,6 +177,10 @@ export function errorOf(
   return code === "COFFER_ABORTED" || code === "COFFER_TIMEOUT"
     ? new CofferError<CofferErrorCode>(code, message, options)
     : new TokenError(code, message, options);
+}
+
+function loaderError({ loader }: HelperFailure): Error | undefined {
+  return loader === undefined ? undefined : new Error(loader);
 }
 
 function outcomeOf(failure: HelperFailure): Outcome {

@@ -9,7 +9,7 @@ import { Worker } from "node:worker_threads";
 import { CKF, Cryptoki, CryptokiError } from "./cryptoki.ts";
 import { HelperContext, HelperError, type HelperPort } from "./helper-context.ts";
 import type { HelperFailure, HelperMessage, HelperRequest, HelperStage } from "./helper-protocol.ts";
-import { goesAway } from "./token-operation.ts";
+import { goesAway, pinBounds } from "./token-operation.ts";
 import { performTask } from "./token-task.ts";
 
 /** Electron's line to a utility process. */
@@ -92,13 +92,15 @@ function pinFacts(context: HelperContext | undefined): Partial<HelperFailure> {
   if (context?.token === undefined || context.stage !== "login") return {};
   const { cryptoki, token } = context;
   try {
-    const { flags, minPinBytes, maxPinBytes } = cryptoki.tokenInfo(token.slot);
+    const raw = cryptoki.tokenInfo(token.slot);
+    const { flags } = raw;
+    const { minBytes, maxBytes } = pinBounds(raw);
     return {
       isLow: (flags & CKF.pinCountLow) !== 0,
       isFinalTry: (flags & CKF.pinFinalTry) !== 0,
       isLocked: (flags & CKF.pinLocked) !== 0,
-      minPinBytes,
-      maxPinBytes,
+      minPinBytes: minBytes,
+      maxPinBytes: maxBytes,
     };
   } catch {
     return {};

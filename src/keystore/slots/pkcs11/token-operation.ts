@@ -9,7 +9,7 @@ import { unpadOaep } from "../../../crypto/oaep.ts";
 import { randomFor } from "../../../crypto/random.ts";
 import { answerBytesOf, type TokenPublicKey } from "../../../crypto/token-public-key.ts";
 import { wipe } from "../../../secret.ts";
-import { CKA, CKF, CKK, CKO, type Cryptoki } from "./cryptoki.ts";
+import { CKA, CKF, CKK, CKO, type Cryptoki, type RawToken } from "./cryptoki.ts";
 import { type HelperContext, HelperError, type PinAnswer } from "./helper-context.ts";
 import { factsOf, type FoundToken } from "./token-search.ts";
 
@@ -33,23 +33,31 @@ export async function login(context: HelperContext, token: FoundToken): Promise<
   if ((raw.flags & CKF.pinLocked) !== 0) throw new HelperError("pin-locked");
   // The binding cannot pass the empty PIN that a pinpad wants, and an empty PIN has opened tokens before.
   if ((raw.flags & CKF.protectedPath) !== 0) throw new HelperError("pinpad");
-  const maxBytes = raw.maxPinBytes === 0 ? MAX_PIN_BYTES : Math.min(raw.maxPinBytes, MAX_PIN_BYTES);
+  const { minBytes, maxBytes } = pinBounds(raw);
   const { pin }: PinAnswer = await context.askPin({
     token: token.facts,
     isLow: (raw.flags & CKF.pinCountLow) !== 0,
     isFinalTry: (raw.flags & CKF.pinFinalTry) !== 0,
-    minBytes: Math.max(1, raw.minPinBytes),
+    minBytes,
     maxBytes,
   });
   try {
-    if (pin.length < Math.max(1, raw.minPinBytes) || pin.length > maxBytes)
-      throw new HelperError("pin-length");
+    if (pin.length < minBytes || pin.length > maxBytes) throw new HelperError("pin-length");
     assertSameToken(cryptoki, token);
     cryptoki.login(token.session, pin);
     context.isLoggedIn = true;
   } finally {
     wipe(pin);
   }
+}
+
+/** Lengths of a PIN in bytes. Some modules tell none, or nonsense; an empty PIN is never one. */
+export function pinBounds({ minPinBytes, maxPinBytes }: RawToken): {
+  readonly minBytes: number;
+  readonly maxBytes: number;
+} {
+  const maxBytes = maxPinBytes >= 1 ? Math.min(maxPinBytes, MAX_PIN_BYTES) : MAX_PIN_BYTES;
+  return { maxBytes, minBytes: minPinBytes >= 1 && minPinBytes <= maxBytes ? minPinBytes : 1 };
 }
 
 /** Who waits at a prompt may have changed the card in the reader. */

@@ -38,16 +38,15 @@ export interface TokensSeen {
   readonly tokens: readonly FoundToken[];
   /** Labels of all. */
   readonly labels: readonly string[];
-  /** Readers without a token, or with one that another program holds. */
-  readonly emptySlots: number;
-  /** Why a slot could not be looked at. */
-  readonly failure: CryptokiError | undefined;
+  /** Why slots and tokens could not be looked at: the others may be fine. */
+  readonly failures: CryptokiError[];
 }
 
 const FIND_TRIES = 3;
 const FIND_PAUSE_MS = 300;
 const DER_OCTET_STRING = 4;
 const MAX_LABEL_LENGTH = 128;
+const MAX_ID_BYTES = 255;
 
 /**
  * Looks until `choose` finds something, three times at most: another program's end can reset a card while it is read.
@@ -71,23 +70,19 @@ function lookAround(cryptoki: Cryptoki, criteria: TokenCriteria): TokensSeen {
   const slots = cryptoki.slots(true);
   const tokens: FoundToken[] = [];
   const labels: string[] = [];
-  let failure: CryptokiError | undefined;
+  const failures: CryptokiError[] = [];
   for (const slot of slots) {
-    try {
+    trying(failures, () => {
       const raw = cryptoki.tokenInfo(slot);
-      if ((raw.flags & CKF.tokenInitialized) === 0) continue;
+      if ((raw.flags & CKF.tokenInitialized) === 0) return;
       const { description, manufacturer } = cryptoki.slotInfo(slot);
       labels.push(raw.label);
       const facts = factsOf(raw, description);
-      if (!fits(facts, manufacturer, criteria)) continue;
+      if (!fits(facts, manufacturer, criteria)) return;
       tokens.push({ slot, raw, facts, session: cryptoki.openSession(slot) });
-    } catch (error) {
-      // The other slots may be fine.
-      if (!(error instanceof CryptokiError)) throw error;
-      failure ??= error;
-    }
+    });
   }
-  return { tokens, labels, failure, emptySlots: Math.max(0, cryptoki.slots(false).length - slots.length) };
+  return { tokens, labels, failures };
 }
 
 export function factsOf({ label, serial, manufacturer, model }: RawToken, slotName: string): TokenFacts {
@@ -107,11 +102,30 @@ function fits(facts: TokenFacts, slotManufacturer: string, criteria: TokenCriter
   return pairs.every(([wanted, found]) => wanted === undefined || wanted === found);
 }
 
+/** Public keys of all tokens that can be read. */
+export function publicKeysOfAll(
+  cryptoki: Cryptoki,
+  { tokens, failures }: TokensSeen,
+  criteria: TokenCriteria,
+): FoundKey[] {
+  return tokens.flatMap((token) => trying(failures, () => publicKeysOf(cryptoki, token, criteria)) ?? []);
+}
+
+function trying<T>(failures: CryptokiError[], look: () => T): T | undefined {
+  try {
+    return look();
+  } catch (error) {
+    if (!(error instanceof CryptokiError)) throw error;
+    failures.push(error);
+    return undefined;
+  }
+}
+
 /**
  * Public keys and certificates of a token that the caller's words fit, each key once. A card may show a key by its
  * certificate alone.
  */
-export function publicKeysOf(
+function publicKeysOf(
   cryptoki: Cryptoki,
   token: FoundToken,
   { keyId, keyLabel }: Pick<TokenCriteria, "keyId" | "keyLabel">,
@@ -123,7 +137,7 @@ export function publicKeysOf(
     for (const object of cryptoki.find(session, objectClass, keyId)) {
       const objectId = cryptoki.attribute(session, object, CKA.id) ?? new Uint8Array();
       const label = labelOf(cryptoki.attribute(session, object, CKA.label));
-      if (keyLabel !== undefined && keyLabel !== label) continue;
+      if (objectId.length > MAX_ID_BYTES || (keyLabel !== undefined && keyLabel !== label)) continue;
       const publicKey = readQuietly(() =>
         fromCertificate ? certificateKey(cryptoki, session, object) : publicKeyOf(cryptoki, session, object),
       );
@@ -139,19 +153,17 @@ export function publicKeysOf(
 /** Where one of the targets' keys is: the hinted token first, as a key may be on two of them. */
 export function locateTargets(
   cryptoki: Cryptoki,
-  tokens: readonly FoundToken[],
+  seen: TokensSeen,
   targets: readonly TokenTarget[],
   criteria: TokenCriteria,
 ): ReadonlyMap<number, FoundKey> {
   const found = new Map<number, FoundKey>();
-  for (const token of tokens) {
-    const keys = publicKeysOf(cryptoki, token, criteria);
-    for (const [index, target] of targets.entries()) {
-      if (target.spki.length === 0) continue;
-      const key = keys.find(({ publicKey }) => publicKey !== undefined && equal(publicKey.spki, target.spki));
-      if (key === undefined) continue;
-      const isHinted = token.facts.serial === target.serial;
-      if (!found.has(index) || isHinted) found.set(index, key);
+  for (const key of publicKeysOfAll(cryptoki, seen, criteria)) {
+    const { publicKey, token } = key;
+    if (publicKey === undefined) continue;
+    for (const [index, { spki, serial }] of targets.entries()) {
+      if (!equal(publicKey.spki, spki)) continue;
+      if (!found.has(index) || token.facts.serial === serial) found.set(index, key);
     }
   }
   return found;
@@ -209,7 +221,7 @@ function labelOf(label: Uint8Array | undefined): string {
   }
 }
 
-export function closeQuietly(cryptoki: Cryptoki, session: Handle): void {
+function closeQuietly(cryptoki: Cryptoki, session: Handle): void {
   try {
     cryptoki.closeSession(session);
   } catch {

@@ -12,10 +12,12 @@ import {
   type FoundKey,
   type FoundToken,
   locateTargets,
-  publicKeysOf,
+  publicKeysOfAll,
   searchTokens,
   type TokensSeen,
 } from "./token-search.ts";
+
+const MAX_LISTED = 256;
 
 /** Performs one task. What it finds wrong, it throws. */
 export async function performTask(
@@ -32,6 +34,7 @@ async function listTokens(context: HelperContext, criteria: TokenCriteria): Prom
   const { seen } = await searchTokens(cryptoki, criteria, (seen) =>
     seen.tokens.length > 0 ? seen : undefined,
   );
+  const keys = publicKeysOfAll(cryptoki, seen, criteria).slice(0, MAX_LISTED);
   const tokens = seen.tokens.map((token): ListedToken => {
     const { flags } = token.raw;
     const mechanisms = cryptoki.mechanisms(token.slot);
@@ -46,18 +49,18 @@ async function listTokens(context: HelperContext, criteria: TokenCriteria): Prom
       canOaep: mechanisms.has(CKM.rsaOaep),
       canRawRsa: mechanisms.has(CKM.rsaX509),
       canGcm: mechanisms.has(CKM.aesGcm),
-      keys: publicKeysOf(cryptoki, token, criteria).map(
-        ({ objectId, label, publicKey, fromCertificate }) => ({
+      keys: keys
+        .filter((key) => key.token === token)
+        .map(({ objectId, label, publicKey, fromCertificate }) => ({
           objectId,
           label,
           spki: publicKey?.spki,
           hasCertificate: fromCertificate,
-        }),
-      ),
+        })),
     };
   });
-  if (tokens.length === 0 && seen.failure !== undefined) throw seen.failure;
-  await context.send({ kind: "tokens", tokens, emptySlots: seen.emptySlots });
+  if (tokens.length === 0) assertReadable(seen);
+  await context.send({ kind: "tokens", tokens });
 }
 
 async function unlock(
@@ -69,8 +72,8 @@ async function unlock(
   if (target === undefined) throw new HelperError("malformed");
   if (target.algorithm === "aes-256-gcm") return unlockWithAes(context, criteria, target);
   const { cryptoki } = context;
-  const { chosen, seen } = await searchTokens(cryptoki, criteria, ({ tokens }) => {
-    const found = locateTargets(cryptoki, tokens, targets, criteria);
+  const { chosen, seen } = await searchTokens(cryptoki, criteria, (seen) => {
+    const found = locateTargets(cryptoki, seen, targets, criteria);
     return found.size > 0 ? found : undefined;
   });
   const key = chosen?.get(wanted);
@@ -106,8 +109,8 @@ async function unlockWithAes(
 
 async function enroll(context: HelperContext, criteria: TokenCriteria, secret: Uint8Array): Promise<void> {
   const { cryptoki } = context;
-  const { chosen, seen } = await searchTokens(cryptoki, criteria, ({ tokens }) => {
-    const keys = tokens.flatMap((token) => publicKeysOf(cryptoki, token, criteria));
+  const { chosen, seen } = await searchTokens(cryptoki, criteria, (seen) => {
+    const keys = publicKeysOfAll(cryptoki, seen, criteria);
     return keys.length > 0 ? keys : undefined;
   });
   if (chosen === undefined) {
@@ -131,8 +134,9 @@ async function enrollAes(
   { keyId }: TokenCriteria,
   secret: Uint8Array,
 ): Promise<void> {
-  // Without a key's id any token would be asked for its PIN, to find nothing.
-  if (keyId === undefined) throw new HelperError("no-key", [token.facts.label]);
+  // Else any token would be asked for its PIN, to find nothing.
+  const canServe = keyId !== undefined && context.cryptoki.mechanisms(token.slot).has(CKM.aesGcm);
+  if (!canServe) throw new HelperError("no-key", [token.facts.label]);
   await login(context, token);
   const wrapped = await encryptWithAes(context, token, keyId, secret);
   wipe(secret);
@@ -149,11 +153,16 @@ async function sendSecret(context: HelperContext, token: FoundToken, secret: Uin
   }
 }
 
-/** @throws CryptokiError of a slot that could not be looked at; HelperError where there is no token. */
+/** @throws CryptokiError of what could not be looked at; HelperError where there is no token. */
 function assertToken(seen: TokensSeen): void {
+  assertReadable(seen);
   if (seen.tokens.length > 0) return;
-  if (seen.failure !== undefined) throw seen.failure;
   throw new HelperError(seen.labels.length > 0 ? "no-key" : "no-token", seen.labels);
+}
+
+/** What was not found may be where nobody could look. */
+function assertReadable({ failures: [failure] }: TokensSeen): void {
+  if (failure !== undefined) throw failure;
 }
 
 function onlyToken(tokens: readonly FoundToken[], seen: TokensSeen): FoundToken {
