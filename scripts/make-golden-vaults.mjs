@@ -3,16 +3,22 @@
  * them. Every later version opens them. Runs on the built package; then `node scripts/make-fixtures.mjs` lists their
  * hashes. What exists is never touched: a released format is read for ever.
  *
+ * The one that opens by a token is made with SoftHSM (its module's path in COFFER_SOFTHSM), into which the sidecar's key
+ * is loaded: whoever opens it loads that key into a token of theirs.
+ *
  * Sidecar: `unlock` says how the vault opens, `blob` (Base64) decrypts to `plaintext` under `context`, `anchor` is
  * that of the vault as it lies there.
  * @module
  */
+import { execFileSync } from "node:child_process";
+import { generateKeyPairSync } from "node:crypto";
 import { cpSync, existsSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import process from "node:process";
 import { fileURLToPath } from "node:url";
 
-import { combined, createVault, keychain, openVault, recovery } from "../dist/index.js";
+import { combined, createVault, keychain, openVault, pkcs11, recovery } from "../dist/index.js";
 import { passphraseWith } from "../dist/keystore/slots/passphrase.js";
 import { goldenKeychain } from "./golden-keychain.mjs";
 
@@ -51,6 +57,11 @@ try {
     const { vault } = await createVault(directory, { unlock: both(), recoveryCode: false });
     return { vault, unlock: { kind: "combined", passphrases: [SECRET, SECOND] }, again: both };
   });
+  await golden("pkcs11", async (directory) => {
+    const { token, privateKey } = goldenToken();
+    const { vault } = await createVault(directory, { unlock: pkcs11(token), recoveryCode: false });
+    return { vault, unlock: { kind: "pkcs11", privateKey }, again: () => pkcs11(token) };
+  });
 } finally {
   rmSync(folder, { recursive: true, force: true });
 }
@@ -87,6 +98,24 @@ async function golden(kind, make) {
   for (const name of ["objects", "incoming"]) rmSync(join(target, name), { recursive: true });
   writeFileSync(join(VAULTS, `${kind}.json`), text(sidecar), { flag: "wx" });
   console.log(`made ${kind}`);
+}
+
+/** A token of SoftHSM with a new key, which the sidecar gives away. */
+function goldenToken() {
+  const pin = "123456";
+  const tokens = join(folder, "softhsm");
+  mkdirSync(tokens);
+  const config = join(folder, "softhsm2.conf");
+  writeFileSync(config, `directories.tokendir = ${tokens}\nobjectstore.backend = file\n`);
+  const module = process.env.COFFER_SOFTHSM ?? "/usr/lib/softhsm/libsofthsm2.so";
+  const { privateKey } = generateKeyPairSync("ec", { namedCurve: "P-256" });
+  const pkcs8 = privateKey.export({ type: "pkcs8", format: "der" }).toString("base64");
+  const env = { SOFTHSM2_CONF: config };
+  const maker = fileURLToPath(new URL("../test/keystore/slots/pkcs11/make-token.mjs", import.meta.url));
+  const keys = [{ kind: "ec256", id: "03", pkcs8 }];
+  const task = JSON.stringify({ module, init: { label: "golden", pin }, pin, keys });
+  execFileSync(process.execPath, [maker, task], { env: { ...process.env, ...env } });
+  return { token: { module, env, pin, keyId: "03" }, privateKey: pkcs8 };
 }
 
 function text(sidecar) {

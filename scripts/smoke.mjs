@@ -2,6 +2,8 @@
  * Uses the installed package as an app would, and only through what it exports.
  * Run in a folder where `coffer` is installed: `node smoke.mjs import` or `node smoke.mjs require`.
  * With a third argument, a folder of golden vaults, each of them is opened from a copy.
+ * The one that opens by a token opens where pkcs11js is installed and COFFER_SMOKE_TOKEN has, as JSON, options of
+ * pkcs11() for a token with the golden key; else its refusal is looked at.
  * Prints one line and exits 0, or throws.
  * @module
  */
@@ -12,6 +14,7 @@ import { createRequire } from "node:module";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import process from "node:process";
+import { fileURLToPath } from "node:url";
 
 const how = process.argv[2] ?? "import";
 assert.ok(["import", "require"].includes(how), `how: expected import or require, got ${how}`);
@@ -98,12 +101,14 @@ async function holdsNoPlaintext() {
 
 /** Vaults of the first release, one for each kind of way in. */
 async function opensGoldenVaults(golden) {
+  const token = process.env.COFFER_SMOKE_TOKEN && JSON.parse(process.env.COFFER_SMOKE_TOKEN);
   const { combined, keychain } = coffer;
   const other = (bytes) => Uint8Array.from(bytes, (byte) => byte ^ 0x5a);
   const unlockers = {
     passphrase: (given) => passphrase(given.passphrase),
     recovery: (given) => recovery(given.code),
     keychain: () => keychain({ backend: "golden", protect: other, unprotect: other }),
+    pkcs11: () => coffer.pkcs11({ module: fileURLToPath(import.meta.url), pin: "123456", ...token }),
     combined: ({ passphrases: [first, second] }) => combined(passphrase(first), passphrase(second)),
   };
   const names = (await readdir(golden)).filter((name) => name.endsWith(".json"));
@@ -114,6 +119,11 @@ async function opensGoldenVaults(golden) {
     await cp(directory.replace(folder, golden), directory, { recursive: true });
     await chmod(directory, 0o700);
     const unlock = unlockers[sidecar.unlock.kind](sidecar.unlock);
+    if (sidecar.unlock.kind === "pkcs11" && token === undefined) {
+      // This app has not installed the binding of tokens.
+      await assert.rejects(openVault(directory, { unlock }), { code: "COFFER_PKCS11_BINDING_MISSING" });
+      continue;
+    }
     const vault = await openVault(directory, { unlock, anchor: sidecar.anchor });
     const opened = await vault.kms.decrypt({
       ciphertextBlob: sidecar.blob,

@@ -6,7 +6,7 @@ import { hex } from "./bytes.ts";
 import { isCofferError } from "./errors.ts";
 import type { ParsedSlot } from "./formats/header.ts";
 import { statedDate } from "./formats/stated-date.ts";
-import type { SlotKind } from "./formats/slot-header.ts";
+import type { SlotFields, SlotKind } from "./formats/slot-header.ts";
 import type { FileSystem } from "./storage/file-system.ts";
 import { readHeaderCopies } from "./storage/header-copies.ts";
 import { inspectVaultLock } from "./storage/vault-lock.ts";
@@ -18,6 +18,16 @@ export interface SlotDescription {
   readonly kind: SlotKind;
   readonly label: string;
   readonly createdAt: Date;
+  /** What the tokens called themselves when they were enrolled, so that a person takes the right one. */
+  readonly tokens?: readonly TokenHint[];
+}
+
+/** A token as its maker and owner named it. Proves nothing. */
+export interface TokenHint {
+  readonly label: string;
+  readonly serial: string;
+  readonly manufacturer: string;
+  readonly model: string;
 }
 
 /** Who has the vault open, as its lock file says. */
@@ -44,7 +54,16 @@ export type VaultDescription =
 /** Returns what may be said of a slot to anybody. */
 export function describeSlot({ header, label }: ParsedSlot): SlotDescription {
   const createdAt = statedDate(header.createdAtMs);
-  return { id: hex(header.id), kind: header.fields.kind, label, createdAt };
+  const tokens = tokenHintsOf(header.fields);
+  const { kind } = header.fields;
+  return { id: hex(header.id), kind, label, createdAt, ...(tokens.length > 0 && { tokens }) };
+}
+
+function tokenHintsOf(fields: SlotFields): TokenHint[] {
+  if (fields.kind === "combined") return [fields.first, fields.second].flatMap(tokenHintsOf);
+  if (fields.kind !== "pkcs11") return [];
+  const { label, serial, manufacturer, model } = fields;
+  return [{ label, serial, manufacturer, model }];
 }
 
 /** Describes through a given file system; see `describeVault`. */

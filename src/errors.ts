@@ -292,3 +292,12 @@ export class KeychainChangedError extends CofferError<"COFFER_KEYCHAIN_CHANGED">
     super("COFFER_KEYCHAIN_CHANGED", message, options);
   }
 }
+
+/** Codes of {@link TokenError}. */
+export type TokenErrorCode = Extract<
+  CofferErrorCode,
+  `COFFER_PKCS11_${string}` | `COFFER_TOKEN_${string}` | `COFFER_PIN_${string}`
+>;
+
+/** What stands between a user and a token: the code says which it is, `details` the stage and the module's number. */
+export class TokenError extends CofferError<TokenErrorCode> {}

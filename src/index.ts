@@ -24,6 +24,20 @@ export { normalizePassphrase } from "./formats/passphrase-text.ts";
 export { combined } from "./keystore/slots/combined.ts";
 export { type Keychain, keychain } from "./keystore/slots/keychain.ts";
 export { passphrase } from "./keystore/slots/passphrase.ts";
+export {
+  listTokens,
+  type TokenDescription,
+  type TokenKeyDescription,
+} from "./keystore/slots/pkcs11/list-tokens.ts";
+export { pkcs11 } from "./keystore/slots/pkcs11/pkcs11.ts";
+export type { SpawnedHelper, SpawnHelper } from "./keystore/slots/pkcs11/helper-process.ts";
+export type {
+  PinCallback,
+  PinRequest,
+  Pkcs11Options,
+  TokenInfo,
+  TokenModuleOptions,
+} from "./keystore/slots/pkcs11/token-options.ts";
 export { recovery } from "./keystore/slots/recovery.ts";
 export type { RestoredVault } from "./restore-vault.ts";
 export type { RotatedRootKey, RotateRootKeyOptions } from "./rotate-root-key.ts";
@@ -105,7 +119,7 @@ export type { UntagResourceRequest } from "./kms/untag-resource.ts";
 export type { UpdateAliasRequest } from "./kms/update-alias.ts";
 export type { UpdateKeyDescriptionRequest } from "./kms/update-key-description.ts";
 export type { KeyState } from "./keystore/key-state.ts";
-export type { LockHolder, SlotDescription, VaultDescription } from "./describe-vault.ts";
+export type { LockHolder, SlotDescription, TokenHint, VaultDescription } from "./describe-vault.ts";
 export type { LockReason, VaultEventName, VaultEvents, VaultListener, VaultNotice } from "./vault-events.ts";
 export type {
   BackupOptions,

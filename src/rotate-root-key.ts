@@ -5,9 +5,9 @@
  */
 import { randomKey } from "./crypto/random.ts";
 import { InvalidArgumentError, LimitExceededError } from "./errors.ts";
-import type { HeaderSlot } from "./formats/header.ts";
+import { type HeaderSlot, parseSlot } from "./formats/header.ts";
 import { newRecovery } from "./keystore/slots/recovery.ts";
-import { makeSlot, type Unlocker, type WayIn, wayInOf } from "./keystore/slots/way-in.ts";
+import { makeSlot, type Unlocker, vouchingWarning, type WayIn, wayInOf } from "./keystore/slots/way-in.ts";
 import { VaultKeys } from "./keystore/vault-keys.ts";
 import { MAX_SLOTS } from "./limits.ts";
 import type { VaultLocking } from "./vault-locking.ts";
@@ -69,7 +69,11 @@ export async function rotateRootKey(
         for (const { wayIn, label } of ways) {
           signal.throwIfAborted();
           const context = { vaultId, signal, warn };
-          slots.push(await makeSlot(() => keys.root, wayIn, label, opening.clock(), context));
+          const slot = await makeSlot(() => keys.root, wayIn, label, opening.clock(), context);
+          // Anchors from before a root change are foreign to the vault afterwards.
+          const warning = vouchingWarning(parseSlot(slot).header);
+          if (warning !== undefined) warn(warning);
+          slots.push(slot);
         }
         const isOldRootDead = await unlocked.changeRoot(keys, slots, signal);
         return { recoveryCode: recovery?.code, isOldRootDead };

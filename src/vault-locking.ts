@@ -131,7 +131,9 @@ export class VaultLocking {
         this.#autoLock.start();
         this.#hooks.onUnlock?.(unlocked);
       } catch (error) {
-        if (isCofferError(error, "COFFER_WRONG_SECRET")) this.#delay.failed();
+        const isWrong =
+          isCofferError(error, "COFFER_WRONG_SECRET") || isCofferError(error, "COFFER_PIN_INCORRECT");
+        if (isWrong) this.#delay.failed();
         throw error;
       } finally {
         this.#attempts.delete(attempt);

@@ -59,6 +59,8 @@ export class VaultOpening {
   readonly clock: () => number;
   /** Where notices go: to `onWarning` while the vault opens, to its listeners afterwards. */
   report: (notice: VaultNotice) => void;
+  /** True when the vault was proved to be the one that an anchor names. */
+  readonly hasAnchor: boolean;
   readonly #environment: VaultEnvironment;
   readonly #isSalvage: boolean;
   #age: Pick<OpeningOptions, "anchor" | "acceptsRollback">;
@@ -80,6 +82,7 @@ export class VaultOpening {
     this.clock = options.clock;
     this.report = options.report;
     this.#isSalvage = options.isSalvage ?? false;
+    this.hasAnchor = options.anchor !== undefined;
     this.#age = { anchor: options.anchor, acceptsRollback: options.acceptsRollback };
   }
 

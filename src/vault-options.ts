@@ -26,7 +26,7 @@ import type { VaultNotice } from "./vault-events.ts";
 
 /** Options of {@link openVault}. */
 export interface OpenVaultOptions {
-  /** `passphrase(…)`, `recovery(…)`, `combined(…)` or `keychain(…)`; serves once, and is wiped. */
+  /** `passphrase(…)`, `recovery(…)`, `pkcs11(…)`, `combined(…)` or `keychain(…)`; serves once, and is wiped. */
   readonly unlock: Unlocker;
   /** Told what is found while the vault opens, before any listener can be set. */
   readonly onWarning?: (notice: VaultNotice) => void;
@@ -57,7 +57,7 @@ export interface OpenVaultOptions {
 
 /** Options of {@link createVault}. */
 export interface CreateVaultOptions extends Omit<OpenVaultOptions, "salvage" | "anchor" | "acceptRollback"> {
-  /** The first way in: `passphrase(…)` or `combined(…)`. */
+  /** The first way in: `passphrase(…)`, `combined(…)` or `pkcs11(…)`. */
   readonly unlock: Unlocker;
   /** False makes no recovery code: then a forgotten passphrase loses everything. @defaultValue true */
   readonly recoveryCode?: boolean;
@@ -93,7 +93,7 @@ export interface RestoreVaultOptions {
 
 const unlocker = custom<Unlocker>(
   (value) => value instanceof WayIn,
-  "expected passphrase(…), recovery(…), combined(…) or keychain(…)",
+  "expected passphrase(…), recovery(…), pkcs11(…), combined(…) or keychain(…)",
 );
 const signal = optional(instance(AbortSignal, "expected an AbortSignal"));
 const milliseconds = optional(
@@ -151,7 +151,7 @@ export function assertCreateOptions(options: CreateVaultOptions): void {
   assertOptions(CREATE_SCHEMA, options);
   if (options.unlock.kind === "recovery" || options.unlock.kind === "keychain") {
     throw new TypeError(
-      "options.unlock: expected passphrase(…) or combined(…); a recovery code is made by createVault itself, and a keychain is added later",
+      "options.unlock: expected passphrase(…), combined(…) or pkcs11(…); a recovery code is made by createVault itself, and a keychain is added later",
     );
   }
   assertLabel(options.label ?? "");

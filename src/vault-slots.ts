@@ -9,7 +9,7 @@ import { InvalidArgumentError, LimitExceededError, NotFoundError } from "./error
 import { type HeaderSlot, type ParsedSlot, parseSlot } from "./formats/header.ts";
 import type { SlotKind } from "./formats/slot-header.ts";
 import { newRecovery } from "./keystore/slots/recovery.ts";
-import { makeSlot, type Unlocker, type WayIn, wayInOf } from "./keystore/slots/way-in.ts";
+import { makeSlot, type Unlocker, vouchingWarning, type WayIn, wayInOf } from "./keystore/slots/way-in.ts";
 import type { UnlockedVault } from "./keystore/unlocked-vault.ts";
 import { MAX_SLOTS } from "./limits.ts";
 import { redact } from "./secret.ts";
@@ -51,7 +51,8 @@ export class VaultSlots {
   }
 
   /**
-   * Adds a way in, behind the others. A passphrase is measured on this machine first, which takes about a second.
+   * Adds a way in, behind the others. A passphrase is measured on this machine first, which takes about a second. A
+   * token must be there: its key is tried once, so that its PIN is asked for.
    * @throws LimitExceededError for the 17th slot or a label that is too long. @throws InvalidArgumentError for a
    *   recovery code, which {@link VaultSlots.addRecovery} makes itself, or a keychain that protects nothing.
    */
@@ -149,6 +150,8 @@ export class VaultSlots {
           check(present);
           return place(present, slot);
         });
+        const warning = this.#opening.hasAnchor ? undefined : vouchingWarning(slot.header);
+        if (warning !== undefined) this.#opening.report({ type: "warning", message: warning });
         this.#warn(unlocked);
         return describeSlot(slot);
       });

@@ -253,6 +253,11 @@ export async function createVaultIn(
     warn: (message) => notify({ type: "warning", message }),
     signal: options.signal,
   });
+  if (options.unlock.kind === "pkcs11") {
+    const message =
+      "This vault opens with a token alone, which does not vouch for it: take its anchor and open with that, or combine the token with a passphrase.";
+    notify({ type: "warning", message });
+  }
   if (recoveryCode === undefined) {
     notify({
       type: "warning",

@@ -14,6 +14,7 @@ import {
   type Vault,
   type VaultNotice,
 } from "../src/index.ts";
+import { addToken, byToken, softHsm } from "./keystore/slots/pkcs11/token-ground.ts";
 import { fastScratchDirectories } from "./storage/scratch.ts";
 
 const scratch = fastScratchDirectories();
@@ -26,6 +27,7 @@ interface Sidecar {
     | { readonly kind: "passphrase"; readonly passphrase: string }
     | { readonly kind: "recovery"; readonly code: string }
     | { readonly kind: "keychain" }
+    | { readonly kind: "pkcs11"; readonly privateKey: string }
     | { readonly kind: "combined"; readonly passphrases: readonly [string, string] };
   readonly vaultId: string;
   readonly keyId: string;
@@ -37,12 +39,21 @@ interface Sidecar {
 
 const other = (bytes: Uint8Array): Uint8Array => Uint8Array.from(bytes, (byte) => byte ^ 0x5a);
 
-function unlockerOf({ unlock }: Sidecar): Unlocker {
+/** A token of SoftHSM into which the golden key is loaded. */
+async function goldenToken(pkcs8: string): Promise<Unlocker> {
+  const access = await softHsm(await scratch());
+  await addToken(access, "another label", [{ kind: "ec256", id: "0f", pkcs8 }]);
+  return byToken(access);
+}
+
+async function unlockerOf({ unlock }: Sidecar): Promise<Unlocker> {
   switch (unlock.kind) {
     case "passphrase":
       return passphrase(unlock.passphrase);
     case "recovery":
       return recovery(unlock.code);
+    case "pkcs11":
+      return goldenToken(unlock.privateKey);
     case "keychain":
       return keychain({ backend: "golden", protect: other, unprotect: other });
     default:
@@ -70,7 +81,7 @@ async function expectWhole(vault: Vault, sidecar: Sidecar): Promise<void> {
 }
 
 test("there is a vault for each kind of slot that can be made", () => {
-  expect(KINDS).toEqual(["combined", "keychain", "passphrase", "recovery"]);
+  expect(KINDS).toEqual(["combined", "keychain", "passphrase", "pkcs11", "recovery"]);
 });
 
 test.each(KINDS)("the golden vault that opens by %s opens, whole and with its anchor", async (kind) => {
@@ -81,7 +92,7 @@ test.each(KINDS)("the golden vault that opens by %s opens, whole and with its an
   const notices: VaultNotice[] = [];
   const onWarning = (notice: VaultNotice): void => void notices.push(notice);
   const { anchor } = sidecar;
-  const vault = await openVault(directory, { unlock: unlockerOf(sidecar), anchor, onWarning });
+  const vault = await openVault(directory, { unlock: await unlockerOf(sidecar), anchor, onWarning });
   try {
     await expectWhole(vault, sidecar);
     expect((await vault.slots.list()).map((slot) => slot.kind)).toContain(kind);
@@ -97,9 +108,9 @@ test("the golden backup is restored, whole", async () => {
   for (const name of names) {
     const sidecar = await sidecarOf(join(BACKUPS, name.replace(".bin", ".json")));
     const directory = join(await scratch(), "restored");
-    const { id } = await restoreVault(join(BACKUPS, name), directory, { unlock: unlockerOf(sidecar) });
+    const { id } = await restoreVault(join(BACKUPS, name), directory, { unlock: await unlockerOf(sidecar) });
     expect(id).toBe(sidecar.vaultId);
-    const vault = await openVault(directory, { unlock: unlockerOf(sidecar), anchor: sidecar.anchor });
+    const vault = await openVault(directory, { unlock: await unlockerOf(sidecar), anchor: sidecar.anchor });
     try {
       await expectWhole(vault, sidecar);
     } finally {

@@ -305,7 +305,7 @@ function noSoundArea(): InvalidCiphertextError {
 function noEntry(kind: KeyAccess["kind"]): InvalidCiphertextError {
   const message =
     kind === "blob"
-      ? "This file has no entry for a key of a vault: it opens with a passphrase. Use the function decryptFile with { unlock: passphrase(…) }."
-      : "This file has no entry for a passphrase. Open it with the vault that encrypted it.";
+      ? "This file has no entry for a key of a vault: it opens with a passphrase or a token. Use the function decryptFile with { unlock: passphrase(…) }."
+      : "This file has no entry for a passphrase or a token. Open it with the vault that encrypted it.";
   return new InvalidCiphertextError(message, { details: { reason: "no-entry" } });
 }

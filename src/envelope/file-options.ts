@@ -56,7 +56,7 @@ export interface KeyOption {
 }
 
 export interface UnlockOption {
-  /** `passphrase(…)`; serves once, and is wiped. */
+  /** `passphrase(…)` or `pkcs11(…)`; serves once, and is wiped. */
   readonly unlock: Unlocker;
 }
 
@@ -68,7 +68,7 @@ const segmentBytes = optional(picklist(FILE_SEGMENT_SIZES, `expected ${FILE_SEGM
 const onProgress = optional(function_("expected a function"));
 const unlock = custom<Unlocker>(
   (value) => typeof value === "object" && value !== null,
-  "expected passphrase(…)",
+  "expected passphrase(…) or pkcs11(…)",
 );
 
 const READ = { encryptionContext: context, signal };

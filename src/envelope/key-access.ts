@@ -1,15 +1,15 @@
 /**
- * Ways to a file's data key (DEK): under a key of a vault, or by a passphrase without any vault.
+ * Ways to a file's data key (DEK): under a key of a vault, or by a passphrase or a token without any vault.
  * @module
  */
 import { hex } from "../bytes.ts";
 import { AuthenticationError } from "../crypto/failures.ts";
 import { randomId, randomKey } from "../crypto/random.ts";
-import { isCofferError, KdfLimitError, WrongSecretError } from "../errors.ts";
+import { InvalidCiphertextError, isCofferError, KdfLimitError, WrongSecretError } from "../errors.ts";
 import type { EncryptionContext } from "../formats/context.ts";
 import { blobEntry, type KeyEntry, openSlotEntry, type SlotEntry, slotEntry } from "../formats/key-area.ts";
 import { encodeSlotHeader } from "../formats/slot-header.ts";
-import { type WayIn, type WayInContext, usedTwice } from "../keystore/slots/way-in.ts";
+import { isAbsence, type WayIn, type WayInContext, usedTwice } from "../keystore/slots/way-in.ts";
 import { ARGON2_MAX_MEMORY_KIB, ARGON2_MAX_PASSES } from "../limits.ts";
 import { wipe } from "../secret.ts";
 
@@ -90,14 +90,17 @@ export function vaultAccess(kms: DataKeys, keyId?: string): KeyAccess {
   };
 }
 
-/** Data keys in slots of the file itself, for `passphrase(…)`. @throws TypeError for another way in. */
+/** Data keys in slots of the file itself, for `passphrase(…)` and `pkcs11(…)`. @throws TypeError for another way in. */
 export function slotAccess(
   wayIn: WayIn,
   clock: () => number,
   warn: (message: string) => void,
   argument: string,
 ): KeyAccess {
-  if (wayIn.kind !== "passphrase") throw new TypeError(`${argument}: expected passphrase(…)`);
+  if (wayIn.kind !== "passphrase" && wayIn.kind !== "pkcs11") {
+    throw new TypeError(`${argument}: expected passphrase(…) or pkcs11(…)`);
+  }
+  const { kind } = wayIn;
   // Both areas hold the same slots: what was derived for one serves the other.
   const secrets = new Map<string, Uint8Array>();
   let isEnded = false;
@@ -127,22 +130,26 @@ export function slotAccess(
       }
     },
     prepare(entries, binding) {
-      const slots = distinctSlots(entries);
+      const slots = distinctSlots(entries, kind);
       assertCostTogether(slots);
+      if (slots.length === 0) return;
       wayIn.prepare(slots.map(asParsedSlot), contextOf(binding));
     },
     async open(entry, binding) {
       if (entry.kind !== "slot") throw wrongKind(entry);
       const { fields } = entry.header;
-      if (fields.kind !== wayIn.kind) return { failure: wrongSecret() };
+      if (fields.kind !== kind) return { failure: anotherKind() };
       const name = hex(entry.headerBytes);
-      const secret = secrets.get(name) ?? (await wayIn.secretFor(asParsedSlot(entry), contextOf(binding)));
-      secrets.set(name, secret);
+      let secret = secrets.get(name);
       try {
+        secret ??= await wayIn.secretFor(asParsedSlot(entry), contextOf(binding));
+        secrets.set(name, secret);
         return { dek: openSlotEntry(secret, binding.fileId, entry) };
       } catch (error) {
-        if (error instanceof AuthenticationError) return { failure: wrongSecret() };
-        throw error;
+        // Another entry's token may be the one that is there, and the other area may be whole.
+        if (isAbsence(error) || isCofferError(error, "COFFER_DAMAGED")) return { failure: error };
+        if (!(error instanceof AuthenticationError)) throw error;
+        return { failure: wayIn.refusal(asParsedSlot(entry), contextOf(binding)) ?? wrongSecret() };
       }
     },
     end() {
@@ -158,10 +165,10 @@ function boundContext({ context, fileId }: FileBinding): EncryptionContext {
   return { ...context, [FILE_ID_NAME]: hex(fileId) };
 }
 
-function distinctSlots(entries: readonly KeyEntry[]): readonly SlotEntry[] {
+function distinctSlots(entries: readonly KeyEntry[], kind: WayIn["kind"]): readonly SlotEntry[] {
   const slots = new Map<string, SlotEntry>();
   for (const entry of entries) {
-    if (entry.kind === "slot" && entry.header.fields.kind === "passphrase") {
+    if (entry.kind === "slot" && entry.header.fields.kind === kind) {
       slots.set(hex(entry.headerBytes), entry);
     }
   }
@@ -187,7 +194,14 @@ function asParsedSlot({ header, headerBytes, sealed }: SlotEntry): Parameters<Wa
 }
 
 function wrongSecret(): WrongSecretError {
-  return new WrongSecretError("The passphrase opens no slot of this file. Check it, or use another way in.");
+  return new WrongSecretError("The secret opens no slot of this file. Check it, or use another way in.");
+}
+
+/** Says less than what an entry of the right kind has to say. */
+function anotherKind(): InvalidCiphertextError {
+  return new InvalidCiphertextError("This file has no entry for this kind of way in. Use another one.", {
+    details: { reason: "no-entry" },
+  });
 }
 
 function wrongKind(entry: KeyEntry): TypeError {

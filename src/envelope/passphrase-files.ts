@@ -1,5 +1,5 @@
 /**
- * Encrypted files without any vault, opened by a passphrase: how data crosses an air gap.
+ * Encrypted files without any vault, opened by a passphrase or a token: how data crosses an air gap.
  * @module
  */
 import { wayInOf } from "../keystore/slots/way-in.ts";
@@ -40,8 +40,9 @@ const NODE_GROUND: EnvelopeGround = {
 };
 
 /**
- * Encrypts a file for a passphrase. Durable when the promise resolves; when it rejects, nothing is left, and what was
- * there before is as it was. Takes about half a second for the passphrase.
+ * Encrypts a file for a passphrase, or for a token. Durable when the promise resolves; when it rejects, nothing is left, and what was
+ * there before is as it was. Takes about half a second for a passphrase; a
+ * token must be there, as its key is tried once.
  * @throws AlreadyExistsError, InvalidArgumentError, SourceChangedError, OutOfMemoryError, IoError.
  * @example
  * await encryptFile("report.pdf", "report.pdf.cof", { unlock: passphrase(typed) });
@@ -70,9 +71,9 @@ export async function encryptFileOn(
 }
 
 /**
- * Decrypts a file that a passphrase opens, also one that a vault made and shared. The new file has mode 0600.
- * @throws WrongSecretError when the passphrase opens no slot. @throws InvalidCiphertextError, KdfLimitError,
- *   OutOfMemoryError, UnsupportedFormatError, AlreadyExistsError, InvalidArgumentError, IoError.
+ * Decrypts a file that a passphrase or a token opens, also one that a vault made and shared. The new file has mode 0600.
+ * @throws WrongSecretError when the passphrase opens no slot. @throws TokenError, InvalidCiphertextError,
+ *   KdfLimitError, OutOfMemoryError, UnsupportedFormatError, AlreadyExistsError, InvalidArgumentError, IoError.
  */
 export async function decryptFile(
   source: string,

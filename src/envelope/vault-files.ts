@@ -52,7 +52,7 @@ export type RewrapFileOptions = RewrapOptions & KeyOption;
 
 /** Options of `vault.shareFile`. */
 export interface ShareFileOptions extends ContextOptions {
-  /** `passphrase(…)`, which opens the file without any vault; or another key of this vault. */
+  /** `passphrase(…)` or `pkcs11(…)`, which open the file without any vault; or another key of this vault. */
   readonly with: Unlocker | { readonly keyId: string };
 }
 
@@ -162,7 +162,7 @@ export class VaultFiles {
   }
 
   /**
-   * Lets somebody else open the file too: by a passphrase without this vault, or under another of its keys. Up to eight
+   * Lets somebody else open the file too: by a passphrase or a token without this vault, or under another of its keys. Up to eight
    * entries. Who can open a file can change its entries: share with people who are trusted with it.
    * @returns the id of the new entry, for {@link VaultFiles.unshareFile}.
    */

@@ -4,12 +4,18 @@ import { describe, expect, it } from "vitest";
 
 /** What `crypto/` may use of node:crypto. Electron and Bun have BoringSSL instead of OpenSSL: it has all of these. */
 const NAMES: Readonly<Record<string, string>> = {
+  constants: "the number of a padding",
   createCipheriv: "AES-GCM only, by the algorithms below",
   createDecipheriv: "AES-GCM only, by the algorithms below",
+  createECDH: "P-256 and P-384",
   createHash: "SHA-2",
   createHmac: "HMAC with SHA-2; hkdfSync would extract first and limit its info",
+  createPublicKey: "SubjectPublicKeyInfo of P-256, P-384 and RSA",
   hkdfSync: "HKDF with SHA-2, to lengthen one random value",
+  publicEncrypt: "RSA-OAEP with SHA-256",
   randomFillSync: "the system's generator",
+  "type KeyObject": "a type",
+  X509Certificate: "its public key alone",
 };
 
 /** BoringSSL lacks chacha20-poly1305 as a cipher, aes256-wrap, CCM, OCB, BLAKE2 and SHA-3. */

@@ -23,6 +23,7 @@ import { reEncryptCommand } from "./re-encrypt.ts";
 import { rotateRootCommand } from "./rotate-root.ts";
 import { slotCommands } from "./slot.ts";
 import { statusCommand } from "./status.ts";
+import { tokenCommands } from "./token.ts";
 
 /** Those that perform an operation of the KMS. */
 const KMS_COMMANDS: readonly Command[] = [
@@ -45,6 +46,7 @@ export const COMMANDS: readonly Command[] = [
   anchorCommand,
   ...KMS_COMMANDS.map(withDryRun),
   ...slotCommands,
+  ...tokenCommands,
   rotateRootCommand,
   ...fileCommands,
   ...fileKeyCommands,

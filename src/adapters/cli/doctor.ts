@@ -19,7 +19,7 @@ export const doctorCommand: Command = {
     repair: { help: "mend what can be proven: header copies, records from their mirrors, leftovers, modes" },
   },
   notes: [
-    "Without --passphrase-file or --recovery-code-file no secret is asked for and no record is opened.",
+    "Without --passphrase-file, --recovery-code-file or --module no secret is asked for and no record is opened.",
     "Nothing is changed without --repair. Exit 0: sound; 1: something is to be done.",
   ],
   run,

@@ -35,6 +35,6 @@ export function groupHelp(group: string): readonly string[] {
     ...fieldLines(members.map(({ name, summary }) => [name, summary])).map((row) => `  ${row}`),
     "",
     "coffer COMMAND --help tells more of a command; coffer --version tells the version.",
-    "Name the vault with -V DIR or COFFER_VAULT. The passphrase is asked for, or comes from --passphrase-file FILE.",
+    "Name the vault with -V DIR or COFFER_VAULT. The passphrase is asked for, or comes from --passphrase-file FILE; --module PATH opens with a token.",
   ];
 }

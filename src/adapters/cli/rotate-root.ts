@@ -19,6 +19,7 @@ export const rotateRootCommand: Command = {
   },
   notes: [
     "All ways in end: the new passphrase and the new recovery code are what opens the vault from then on.",
+    "Tokens are enrolled again afterwards, with slot add-token.",
     "The recovery code is shown once, on standard error (with --json in the JSON), and kept nowhere.",
     "Keys, and what they encrypted, stay. Rotate the keys too where somebody may have had the old root key.",
     "Stopped at any moment, the vault opens the old way or the new way; then run it again.",

@@ -3,11 +3,20 @@
  * Held as bytes and wiped; text that had to be decoded is the exception that JavaScript leaves.
  * @module
  */
-import { CofferError, normalizePassphrase, passphrase, recovery, type Unlocker } from "../../index.ts";
+import {
+  CofferError,
+  combined,
+  normalizePassphrase,
+  passphrase,
+  pkcs11,
+  recovery,
+  type Unlocker,
+} from "../../index.ts";
 import { type Arguments, type OptionSpec, UsageError } from "./arguments.ts";
 import { readInput } from "./input-file.ts";
 import { StrengthEstimator } from "./strength-hint.ts";
 import { askSecrets } from "./terminal-prompt.ts";
+import { namesToken, TOKEN_KEY_OPTIONS, tokenKeyOf } from "./token-input.ts";
 
 /** Far above any passphrase or code; more is a file given by mistake. */
 const MAX_SECRET_FILE_BYTES = 16_384;
@@ -34,8 +43,8 @@ export const NEW_PASSPHRASE_OPTIONS: Readonly<Record<string, OptionSpec>> = {
   },
 };
 
-/** Options of a command that opens a vault. */
-export const SECRET_OPTIONS: Readonly<Record<string, OptionSpec>> = {
+/** Options of a command that opens a vault with what is known, and not with a token. */
+export const KNOWN_SECRET_OPTIONS: Readonly<Record<string, OptionSpec>> = {
   "passphrase-file": PASSPHRASE_FILE,
   "recovery-code-file": {
     value: "FILE",
@@ -44,8 +53,40 @@ export const SECRET_OPTIONS: Readonly<Record<string, OptionSpec>> = {
   },
 };
 
+/** Options of a command that opens a vault. */
+export const SECRET_OPTIONS: Readonly<Record<string, OptionSpec>> = {
+  ...KNOWN_SECRET_OPTIONS,
+  ...TOKEN_KEY_OPTIONS,
+  "with-passphrase": { help: "open with the token and a passphrase together, as the slot was made" },
+};
+
 /** Returns the way into an existing vault. It serves once. @throws UsageError, CofferError */
 export async function unlockerFrom(
+  args: Arguments,
+  directory: string,
+  signal: AbortSignal,
+): Promise<Unlocker> {
+  if (!namesToken(args)) {
+    if (args.has("with-passphrase"))
+      throw new UsageError("--with-passphrase is for a token: name its --module");
+    return knownUnlockerFrom(args, directory, signal);
+  }
+  if (args.has("recovery-code-file")) {
+    throw new UsageError("give one of --module and --recovery-code-file: a recovery code opens alone");
+  }
+  const isCombined = args.has("with-passphrase") || args.has("passphrase-file");
+  const known = isCombined ? await knownUnlockerFrom(args, directory, signal) : undefined;
+  const token = await tokenUnlockerFrom(args, signal);
+  return known === undefined ? token : combined(known, token);
+}
+
+/** Returns a token as a way in, of the options that name it. @throws UsageError, CofferError */
+export async function tokenUnlockerFrom(args: Arguments, signal: AbortSignal): Promise<Unlocker> {
+  return pkcs11(await tokenKeyOf(args, signal, pinFromFile));
+}
+
+/** Returns the way in of a passphrase or a recovery code. @throws UsageError, CofferError */
+export async function knownUnlockerFrom(
   args: Arguments,
   directory: string,
   signal: AbortSignal,
@@ -107,11 +148,12 @@ async function askRated(questions: readonly string[], signal: AbortSignal): Prom
   }
 }
 
-/** Returns the passphrase of an encrypted file, without any vault. @throws UsageError, CofferError */
+/** Returns the passphrase, or the token, of an encrypted file, without any vault. @throws UsageError, CofferError */
 export async function filePassphraseFrom(args: Arguments, signal: AbortSignal): Promise<Unlocker> {
   if (args.has("recovery-code-file")) {
     throw new UsageError("a recovery code opens a vault: name it with -V DIR");
   }
+  if (namesToken(args)) return tokenUnlockerFrom(args, signal);
   const file = args.text("passphrase-file");
   if (file !== undefined && !isTyped(file)) return passphraseFromFile(file, signal);
   const [answer = ""] = await askSecrets(["Passphrase of the file (not shown):"], signal);
@@ -146,6 +188,15 @@ function normalizedOf(bytes: Uint8Array): Uint8Array {
     );
   }
   return normalizePassphrase(text);
+}
+
+async function pinFromFile(path: string, signal: AbortSignal): Promise<Uint8Array> {
+  const bytes = isTyped(path)
+    ? await askForBytes("PIN (not shown):", signal)
+    : await readSecret(path, signal);
+  const pin = Uint8Array.from(withoutNewline(bytes));
+  bytes.fill(0);
+  return pin;
 }
 
 async function readSecret(path: string, signal: AbortSignal): Promise<Uint8Array> {

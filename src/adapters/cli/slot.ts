@@ -2,11 +2,18 @@
  * `coffer slot …`: the ways into a vault.
  * @module
  */
-import type { SlotDescription, Vault } from "../../index.ts";
+import { combined, type SlotDescription, type Vault } from "../../index.ts";
 import { type OptionSpec, type PositionalSpec, UsageError } from "./arguments.ts";
-import { type Command, type Invocation, vaultDirectory } from "./command.ts";
+import { type Command, GENERAL_OPTIONS, type Invocation, VAULT_OPTION, vaultDirectory } from "./command.ts";
 import { recoveryLines } from "./recovery-lines.ts";
-import { NEW_PASSPHRASE_OPTIONS, newPassphraseOf } from "./secret-input.ts";
+import {
+  KNOWN_SECRET_OPTIONS,
+  knownUnlockerFrom,
+  NEW_PASSPHRASE_OPTIONS,
+  newPassphraseOf,
+  tokenUnlockerFrom,
+} from "./secret-input.ts";
+import { anyTokenOf, TOKEN_KEY_OPTIONS, tokenModuleOf } from "./token-input.ts";
 import { SESSION_OPTIONS, withVault } from "./vault-session.ts";
 
 const ID: PositionalSpec = { name: "ID", help: "a slot's id, as slot list shows it" };
@@ -41,6 +48,30 @@ export const slotCommands: readonly Command[] = [
     options: { ...LABEL_OPTION, ...SESSION_OPTIONS },
     notes: ["The code is shown once, on standard error (with --json in the JSON), and kept nowhere."],
     run: addRecovery,
+  },
+  {
+    name: "slot add-token",
+    summary: "add a key of a hardware token; the other ways in stay",
+    synopsis: "--module PATH [--token-label TEXT] [--key-id HEX] [--combined] [--label TEXT]",
+    positionals: [],
+    options: {
+      ...TOKEN_KEY_OPTIONS,
+      combined: { help: "make a slot that needs the token and a new passphrase, both" },
+      ...NEW_PASSPHRASE_OPTIONS,
+      ...LABEL_OPTION,
+      ...VAULT_OPTION,
+      ...KNOWN_SECRET_OPTIONS,
+      "open-with-token": {
+        help: "open the vault with a token of the same module that it knows already, and not with a passphrase",
+      },
+      ...GENERAL_OPTIONS,
+    },
+    notes: [
+      "The token must be there: its key is tried once, which asks for its PIN and may ask for a touch.",
+      "The vault is opened with --passphrase-file, --recovery-code-file, or a prompt; --pin-file is the new token's.",
+      "docs/yubikey.md shows how to make a key on a YubiKey, and what to do when one is lost.",
+    ],
+    run: addToken,
   },
   {
     name: "slot remove",
@@ -82,6 +113,27 @@ async function addPassphrase(invocation: Invocation): Promise<void> {
     const unlocker = await newPassphrase(invocation);
     return vault.slots.add(unlocker, { label, signal });
   });
+  await output.result({ slot }, [lineOf(slot)]);
+}
+
+async function addToken(invocation: Invocation): Promise<void> {
+  const { args, output, signal } = invocation;
+  // Before any secret: nobody should type one for nothing.
+  tokenModuleOf(args);
+  if (args.has("new-passphrase-file") && !args.has("combined")) {
+    throw new UsageError("--new-passphrase-file is for a slot that needs both: give --combined too");
+  }
+  const label = args.text("label");
+  const slot = await withVault(
+    invocation,
+    async (vault) => {
+      const known = args.has("combined") ? await newPassphrase(invocation) : undefined;
+      const token = await tokenUnlockerFrom(args, signal);
+      return vault.slots.add(known === undefined ? token : combined(known, token), { label, signal });
+    },
+    async (...given) =>
+      args.has("open-with-token") ? anyTokenOf(args, signal) : knownUnlockerFrom(...given),
+  );
   await output.result({ slot }, [lineOf(slot)]);
 }
 
@@ -132,6 +184,7 @@ async function onlyPassphrase(vault: Vault): Promise<string> {
   );
 }
 
-function lineOf({ id, kind, label, createdAt }: SlotDescription): string {
-  return `${id}  ${kind.padEnd(10)}  ${createdAt.toISOString().slice(0, 10)}  ${label}`;
+function lineOf({ id, kind, label, createdAt, tokens = [] }: SlotDescription): string {
+  const named = tokens.map((token) => ` (${token.label}, serial ${token.serial})`).join("");
+  return `${id}  ${kind.padEnd(10)}  ${createdAt.toISOString().slice(0, 10)}  ${label}${named}`;
 }

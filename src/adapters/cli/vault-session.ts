@@ -16,15 +16,16 @@ export const SESSION_OPTIONS: Readonly<Record<string, OptionSpec>> = {
   ...GENERAL_OPTIONS,
 };
 
-/** Opens the vault, does the work, and closes it, however the work ended. */
+/** Opens the vault, does the work, and closes it, however the work ended. @param unlockWith where the way in comes from. */
 export async function withVault<Result>(
   { args, output, signal }: Invocation,
   work: (vault: Vault) => Promise<Result>,
+  unlockWith: typeof unlockerFrom = unlockerFrom,
 ): Promise<Result> {
   const directory = vaultDirectory(args);
   // Asked before the passphrase: nobody should type it for nothing.
   await describeExistingVault(directory);
-  const unlock = await unlockerFrom(args, directory, signal);
+  const unlock = await unlockWith(args, directory, signal);
   const vault = await openVault(directory, {
     unlock,
     signal,

@@ -55,26 +55,32 @@ class Combined extends WayIn {
   override async secretFor(slot: ParsedSlot, context: WayInContext): Promise<Uint8Array> {
     const [first, second] = this.#parts;
     const fields = fieldsOf(slot);
-    return joined(
+    return this.#joined(
       () => first.secretFor(withFields(slot, fields.first), context),
       () => second.secretFor(withFields(slot, fields.second), context),
     );
   }
 
   override async enroll(context: WayInContext): Promise<Enrolment> {
-    const made: PartFields[] = [];
+    const made = new Map<WayIn, PartFields>();
     const enroll = async (part: WayIn): Promise<Uint8Array> => {
       const { fields, secret } = await part.enroll(context);
-      made.push(partOf(fields));
+      made.set(part, partOf(fields));
       return secret;
     };
     const [firstPart, secondPart] = this.#parts;
-    const secret = await joined(
+    const secret = await this.#joined(
       () => enroll(firstPart),
       () => enroll(secondPart),
     );
-    const [first, second] = made as [PartFields, PartFields];
+    const [first, second] = [made.get(firstPart) as PartFields, made.get(secondPart) as PartFields];
     return { fields: { kind: "combined", first, second }, secret };
+  }
+
+  override refusal(slot: ParsedSlot, context: WayInContext): Error | undefined {
+    const [first, second] = this.#parts;
+    // A passphrase may be the wrong one; two tokens that had the keys cannot be.
+    return first.kind === "pkcs11" && second.kind === "pkcs11" ? first.refusal(slot, context) : undefined;
   }
 
   override wipe(): void {
@@ -83,6 +89,22 @@ class Combined extends WayIn {
 
   static {
     redact(this, "[Combined]");
+  }
+
+  /**
+   * `u16 length ‖ S of the first ‖ u16 length ‖ S of the second` [F-137]. A token is asked first: one that is not there
+   * should cost nobody the wait for a passphrase.
+   */
+  async #joined(first: () => Promise<Uint8Array>, second: () => Promise<Uint8Array>): Promise<Uint8Array> {
+    let [one, two]: (Uint8Array | undefined)[] = [];
+    try {
+      if (this.#parts[1].kind === "pkcs11") two = await second();
+      one = await first();
+      two ??= await second();
+      return concat(u16(one.length), one, u16(two.length), two);
+    } finally {
+      wipe(one, two);
+    }
   }
 }
 
@@ -102,20 +124,6 @@ export function combined(first: Unlocker, second: Unlocker): Unlocker {
   return new Combined(
     parts[0].kind === "pkcs11" && parts[1].kind === "passphrase" ? [parts[1], parts[0]] : parts,
   );
-}
-
-/** `u16 length ‖ S of the first ‖ u16 length ‖ S of the second` [F-137]. */
-async function joined(
-  first: () => Promise<Uint8Array>,
-  second: () => Promise<Uint8Array>,
-): Promise<Uint8Array> {
-  const secrets: Uint8Array[] = [];
-  try {
-    for (const next of [first, second]) secrets.push(await next());
-    return concat(...secrets.flatMap((secret) => [u16(secret.length), secret]));
-  } finally {
-    wipe(...secrets);
-  }
 }
 
 function fieldsOf({ header }: ParsedSlot): CombinedFields {

@@ -6,7 +6,13 @@
 import { hex } from "../../bytes.ts";
 import { randomFor, randomId } from "../../crypto/random.ts";
 import { AuthenticationError } from "../../crypto/failures.ts";
-import { InvalidArgumentError, KeychainChangedError, WrongSecretError } from "../../errors.ts";
+import {
+  type CofferError,
+  InvalidArgumentError,
+  isCofferError,
+  KeychainChangedError,
+  WrongSecretError,
+} from "../../errors.ts";
 import {
   type HeaderSlot,
   openSlot,
@@ -19,6 +25,7 @@ import {
   encodeSlotHeader,
   parseSlotHeader,
   type SlotFields,
+  type SlotHeader,
   type SlotKind,
   type UnknownFields,
 } from "../../formats/slot-header.ts";
@@ -28,8 +35,8 @@ import { wipe } from "../../secret.ts";
 export type UnlockerKind = Exclude<SlotKind, "unknown">;
 
 /**
- * Opens a vault, or becomes a slot of it: what `passphrase(…)`, `recovery(…)`, `combined(…)` and `keychain(…)`
- * return. It holds a secret, serves once and is then wiped.
+ * Opens a vault, or becomes a slot of it: what `passphrase(…)`, `recovery(…)`, `pkcs11(…)`, `combined(…)` and
+ * `keychain(…)` return. It holds a secret, serves once and is then wiped.
  */
 export interface Unlocker {
   readonly kind: UnlockerKind;
@@ -76,7 +83,7 @@ export abstract class WayIn implements Unlocker {
 
   /**
    * Returns the slot's secret S as this way in has it, right or wrong. The caller wipes it.
-   * @throws KeychainChangedError for this slot alone: the next one is tried.
+   * @throws KeychainChangedError, TokenError of {@link isAbsence} for this slot alone: the next one is tried.
    */
   abstract secretFor(slot: ParsedSlot, context: WayInContext): Promise<Uint8Array>;
 
@@ -95,7 +102,9 @@ export abstract class WayIn implements Unlocker {
 /** Returns the working side. @throws TypeError for anything that no function of this package made. */
 export function wayInOf(unlocker: Unlocker, argument: string): WayIn {
   if (unlocker instanceof WayIn) return unlocker;
-  throw new TypeError(`${argument}: expected passphrase(…), recovery(…), combined(…) or keychain(…)`);
+  throw new TypeError(
+    `${argument}: expected passphrase(…), recovery(…), pkcs11(…), combined(…) or keychain(…)`,
+  );
 }
 
 /** @throws InvalidArgumentError: an unlocker serves once. */
@@ -122,6 +131,8 @@ export async function openRoot(
     const slots = fitting.length > 0 ? fitting : decoysOf(wayIn);
     wayIn.prepare(slots, known);
     let refusal: Error | undefined;
+    let absence: Error | undefined;
+    let wasTried = false;
     for (const slot of slots) {
       context.signal?.throwIfAborted();
       let secret: Uint8Array | undefined;
@@ -129,18 +140,30 @@ export async function openRoot(
         secret = await wayIn.secretFor(slot, known);
         return { root: openSlot(secret, context.vaultId, slot), slotId: hex(slot.header.id) };
       } catch (error) {
-        if (error instanceof AuthenticationError) refusal ??= wayIn.refusal(slot, known);
-        else if (error instanceof KeychainChangedError) refusal = error;
+        if (error instanceof AuthenticationError) {
+          wasTried = true;
+          refusal ??= wayIn.refusal(slot, known);
+          // The token had the key and worked: who made such a slot shall not have it work again.
+          if (wayIn.kind === "pkcs11") break;
+        } else if (error instanceof KeychainChangedError) refusal = error;
+        else if (isAbsence(error)) absence ??= error;
         else throw error;
       } finally {
         wipe(secret);
       }
     }
     if (refusal !== undefined) throw refusal;
+    if (absence !== undefined && !wasTried) throw absence;
     throw new WrongSecretError("The secret opens no slot of this vault. Check it, or use another way in.");
   } finally {
     wayIn.wipe();
   }
+}
+
+/** The token of this slot is not there, or cannot be known from another without a name: nothing was asked of anybody. */
+export function isAbsence(error: unknown): error is CofferError {
+  if (isCofferError(error, "COFFER_TOKEN_KEY_NOT_FOUND")) return true;
+  return isCofferError(error, "COFFER_TOKEN_AMBIGUOUS") && error.reason === "unnamed";
 }
 
 /** A slot that nothing opens, as costly to try as a real one of this way in [F-134]. */
@@ -174,4 +197,13 @@ export async function makeSlot(
   } finally {
     wayIn.wipe();
   }
+}
+
+/**
+ * Returns what to tell of a slot that a token's public key alone was enough to make, where nothing else vouches for the
+ * vault: neither a passphrase in the same slot, nor an anchor, nor the key of an HSM that nobody else can use.
+ */
+export function vouchingWarning({ fields }: SlotHeader): string | undefined {
+  if (fields.kind !== "pkcs11" || fields.algorithm === "aes-256-gcm") return undefined;
+  return "A token alone does not vouch for a vault: who can write its directory can put another there that the same token opens. Open it with an anchor, or combine the token with a passphrase.";
 }
