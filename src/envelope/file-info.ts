@@ -12,7 +12,7 @@ import { statedDate } from "../formats/stated-date.ts";
 import { formatKeyId } from "../keystore/key-reference.ts";
 import type { FileSystem } from "../storage/file-system.ts";
 import { readBeginning } from "./open-envelope.ts";
-import { openSource } from "./source-file.ts";
+import { openSource, type SourceFile } from "./source-file.ts";
 
 /** One way to open the file. `id` names it for unshareFile. */
 export type FileKeyInfo =
@@ -72,6 +72,24 @@ export async function readFileInfo(fs: FileSystem, path: string): Promise<FileIn
   } finally {
     await source.handle.close().catch(() => undefined);
   }
+}
+
+/** The key entries of a file, of both its areas. Unauthenticated. */
+export interface FoundKeyEntries {
+  readonly entries: readonly KeyEntry[];
+  /** True when an area is damaged. */
+  readonly isDamaged: boolean;
+}
+
+/** Reads the key entries of a file. @throws InvalidCiphertextError, UnsupportedFormatError, IoError. */
+export async function readKeyEntries(source: SourceFile): Promise<FoundKeyEntries> {
+  const bytes = await readBeginning(source);
+  const head = parseFileHead(bytes);
+  const areas = fileOffsets(head).areas.map((at) => parseKeyArea(bytes.subarray(at, at + head.areaBytes)));
+  return {
+    entries: areas.flatMap((area) => area?.entries ?? []),
+    isDamaged: areas.includes(undefined),
+  };
 }
 
 function plaintextBytes({ segmentPlaintextBytes }: ParsedFileHead, bodyBytes: number): number {

@@ -157,6 +157,12 @@ export class Catalog {
     return dir;
   }
 
+  /** True while this entry's name leads to this entry's content. */
+  isPresent(records: RecordReader, entry: EntryRecord): boolean {
+    const present = this.#entry(records, this.#place(entry.dir, entry.name));
+    return present !== undefined && equal(present.id, entry.id);
+  }
+
   /** Gives a directory that has an id already its name. @throws AlreadyExistsError for whatever has it. */
   linkDirectory(
     change: Transaction,

@@ -13,7 +13,7 @@ import { redact } from "../secret.ts";
 import { nothingThere } from "./catalog.ts";
 import { type ContentSource, sourceOf } from "./content-source.ts";
 import { copyTree } from "./copy-tree.ts";
-import { describeEntry, type StoreEntry, walkEntries } from "./listing.ts";
+import { describeEntry, type StoreEntry, type WalkedEntry, walkEntries } from "./listing.ts";
 import { Objects } from "./objects.ts";
 import {
   InlineFile,
@@ -23,6 +23,13 @@ import {
   openObject,
   type StoredFile,
 } from "./read-content.ts";
+import {
+  reencryptContents,
+  type ReencryptedFiles,
+  type RenewOptions,
+  rewrapContents,
+  type RewrappedStore,
+} from "./renew-contents.ts";
 import { salvageStream } from "./salvage-stream.ts";
 import type { FileStoreHost } from "./store-ground.ts";
 import {
@@ -281,6 +288,42 @@ export class FileStore {
     );
   }
 
+  /**
+   * Seals the data keys of all files anew, after a rotation: under the newest version of the CMK that each has, or, with
+   * `keyId`, under another one. Bodies stay as they are. What is as it should be is passed over, so that a call that was
+   * interrupted is made again. Who had an old data key keeps it: see {@link FileStore.reencrypt}.
+   * @throws NotFoundError for a key, KeyDisabledError, InvalidKeyStateError.
+   */
+  async rewrapAll(options: RenewOptions = {}): Promise<RewrappedStore> {
+    assertStoreOptions("rewrapAll", options);
+    return this.#run(options, (session, signal) => rewrapContents(session, options, signal));
+  }
+
+  /**
+   * Encrypts a file, or all files of a directory, anew under new data keys: for the case that one leaked. Each file has
+   * the old content or the new one, at any moment.
+   * @param path `""` for all files. @throws NotFoundError.
+   */
+  async reencrypt(path: string, options: RenewOptions = {}): Promise<ReencryptedFiles> {
+    assertStoreOptions("reencrypt", options);
+    const parts = parseStorePath(path, "path");
+    const reencrypted = await this.#run(options, (session, signal) => {
+      const { catalog, database } = session;
+      const entry = catalog.find(database, parts);
+      const found =
+        entry?.kind === "file"
+          ? single({ parts, record: entry })
+          : walkEntries(session, parts, catalog.directory(database, parts), { isDeep: true, signal });
+      return reencryptContents(session, found, options, {
+        signal,
+        onUse: this.#onUse,
+        open: (record) => this.#openEntry(session, record, signal),
+      });
+    });
+    this.#collectSoon();
+    return reencrypted;
+  }
+
   /** Makes all that was written with relaxed durability durable. @throws IoError. */
   async flush(options: StoreCallOptions = {}): Promise<void> {
     assertStoreOptions("call", options);
@@ -430,6 +473,10 @@ export class FileStore {
 
 /** Flushes at once: more than the threads that a runtime has for them gain nothing. */
 const FLUSHES = 4;
+
+async function* single(entry: WalkedEntry): AsyncGenerator<WalkedEntry> {
+  yield entry;
+}
 
 async function isEmpty(session: StoreSession, directoryId: Uint8Array): Promise<boolean> {
   const { catalog, database } = session;

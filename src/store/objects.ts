@@ -11,7 +11,6 @@ import {
   DIRECTORY_MODE,
   FILE_MODE,
   type FileHandle,
-  type FileStats,
   type FileSystem,
   hasErrno,
   ignoreNoModes,
@@ -106,7 +105,8 @@ export class Objects {
    * @returns undefined when there is none. @throws IoError.
    */
   async open(id: Uint8Array): Promise<SourceFile | undefined> {
-    for (const path of [this.pathOf(id), this.#incomingPath(id)]) {
+    // It may be moved between the two looks.
+    for (const path of [this.pathOf(id), this.#incomingPath(id), this.pathOf(id)]) {
       try {
         const handle = await this.#fs.open(path, "read");
         try {
@@ -118,14 +118,6 @@ export class Objects {
       } catch (error) {
         if (!hasErrno(error, "ENOENT")) throw ioError(error, "read a file of the store");
       }
-    }
-    return undefined;
-  }
-
-  /** The path of an object, for what changes its key areas; undefined when there is none. @throws IoError. */
-  async find(id: Uint8Array): Promise<string | undefined> {
-    for (const path of [this.pathOf(id), this.#incomingPath(id)]) {
-      if ((await this.#stats(path)) !== undefined) return path;
     }
     return undefined;
   }
@@ -194,15 +186,6 @@ export class Objects {
     } catch (error) {
       if (hasErrno(error, "ENOENT")) return [];
       throw ioError(error, "look at the store's folders");
-    }
-  }
-
-  async #stats(path: string): Promise<FileStats | undefined> {
-    try {
-      return await this.#fs.lstat(path);
-    } catch (error) {
-      if (hasErrno(error, "ENOENT")) return undefined;
-      throw ioError(error, "look at a file of the store");
     }
   }
 
