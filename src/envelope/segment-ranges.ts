@@ -8,6 +8,7 @@ import type { FloeSegments } from "../crypto/floe-segments.ts";
 import type { FileHandle } from "../storage/file-system.ts";
 import { ioError } from "../storage/io-error.ts";
 import { fileFailure, sourceChanged } from "./file-failures.ts";
+import { releaseMemory } from "./released-memory.ts";
 
 /** Where a body lies in source and target, and how it is cut. Numbers only, so that a worker can be sent it. */
 export interface BodyPlan {
@@ -127,6 +128,8 @@ async function writeBlock(
     await target.writev(slices, plan.targetAt + block.first * outputUnit(plan));
   } catch (error) {
     throw ioError(error, "write the destination");
+  } finally {
+    releaseMemory(slices);
   }
   onBytes(plaintextIn(plan, block));
 }

@@ -30,7 +30,7 @@ export type {
   FileSystemCalls,
   OpenFlags,
 } from "./file-system-calls.ts";
-export { nodeCalls } from "./file-system-calls.ts";
+export { blockingCalls, nodeCalls } from "./file-system-calls.ts";
 
 /** Mode of every file of ours. */
 export const FILE_MODE = 0o600;
