@@ -4,7 +4,7 @@
  * n is P exactly, and the segment's whole length in the last one, whose n is 0 to P. Source: docs/format.md#floe.
  * @module
  */
-import { assertBytes, concat, copy, readU32, u32 } from "../bytes.ts";
+import { assertBytes, copy, readU32, u32 } from "../bytes.ts";
 import { redact, wipe } from "../secret.ts";
 import { openGcmSlices, sealGcmSlices } from "./aes-gcm.ts";
 import { MalformedError } from "./failures.ts";
@@ -16,6 +16,7 @@ import {
   type FloeKeys,
 } from "./floe.ts";
 import { noncePool, type NextNonce } from "./nonce-pool.ts";
+import { releaseMemory } from "./released-memory.ts";
 
 const NONCE_AT = 4;
 const CIPHERTEXT_AT = 16;
@@ -69,7 +70,7 @@ export class FloeSegments {
    * @throws RangeError for a position or plaintext length that the message cannot have.
    */
   seal(segment: FloeSegment, plaintext: Uint8Array): Uint8Array<ArrayBuffer> {
-    return concat(...this.sealSlices(segment, plaintext));
+    return joined(this.sealSlices(segment, plaintext));
   }
 
   /**
@@ -103,7 +104,7 @@ export class FloeSegments {
    * @throws AuthenticationError for any other change of key, aad, position or bytes.
    */
   open(segment: FloeSegment, sealed: Uint8Array): Uint8Array<ArrayBuffer> {
-    return concat(...this.openSlices(segment, sealed));
+    return joined(this.openSlices(segment, sealed));
   }
 
   /**
@@ -193,12 +194,21 @@ function isPosition(position: number, isLast: boolean): boolean {
   return Number.isInteger(position) && position >= 0 && position < FLOE_MAX_SEGMENTS - (isLast ? 0 : 1);
 }
 
+/** Joins what nobody else has. */
+function joined(slices: readonly Uint8Array[]): Uint8Array<ArrayBuffer> {
+  const lengthBytes = slices.reduce((sum, slice) => sum + slice.length, 0);
+  const bytes = new Uint8Array(lengthBytes);
+  place(slices, bytes);
+  return bytes;
+}
+
 function place(slices: readonly Uint8Array[], target: Uint8Array): number {
   let at = 0;
   for (const slice of slices) {
     target.set(slice, at);
     at += slice.length;
   }
+  releaseMemory(slices);
   return at;
 }
 

@@ -10,7 +10,7 @@ import type { FileToFileOptions } from "./file-options.ts";
 import type { KeyAccess } from "./key-access.ts";
 import { type OpenedEnvelope, openEnvelope } from "./open-envelope.ts";
 import { Progress } from "./progress.ts";
-import { openSource } from "./source-file.ts";
+import { closeMeanwhile, openSource } from "./source-file.ts";
 
 /** What was written. */
 export interface DecryptedFile {
@@ -47,6 +47,7 @@ export async function decryptFileWith(
         await workOnBody(ground, { plan, end, source, destination, segments, progress, signal });
         await writeLast(destination, opened);
         signal?.throwIfAborted();
+        closeMeanwhile(source);
         await destination.publish();
         await progress.finish();
         return { plaintextBytes: opened.plan.plaintextBytes };

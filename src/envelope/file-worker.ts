@@ -8,7 +8,7 @@ import { FloeSegments } from "../crypto/floe-segments.ts";
 import { blockingCalls, createFileSystem, type FileHandle, type OpenFlags } from "../storage/file-system.ts";
 import { ioError } from "../storage/io-error.ts";
 import { sourceChanged } from "./file-failures.ts";
-import { releaseMemory } from "./released-memory.ts";
+import { releaseMemory } from "../crypto/released-memory.ts";
 import { workOnRanges } from "./segment-ranges.ts";
 import {
   type NamedFile,
@@ -68,7 +68,7 @@ async function openSame(file: NamedFile, flags: OpenFlags, handles: FileHandle[]
   try {
     handle = await fileSystem.open(file.path, flags);
     handles.push(handle);
-    const { device, inode } = await handle.stat();
+    const { device, inode } = handle.opened;
     isSame = device === file.device && inode === file.inode;
   } catch (error) {
     throw ioError(error, flags === "update" ? "write the destination" : "read the source", file.path);

@@ -118,12 +118,7 @@ async function openForUpdate(fs: EnvelopeGround["fs"], path: string): Promise<So
   try {
     // The path that a person gave may lead through links; what is opened for writing may not.
     const handle = await fs.open(await fs.realpath(path), "update");
-    try {
-      return { path, handle, stats: await handle.stat() };
-    } catch (error) {
-      await handle.close().catch(() => undefined);
-      throw error;
-    }
+    return { path, handle, stats: handle.opened };
   } catch (error) {
     throw ioError(error, "open the encrypted file", path);
   }

@@ -1,6 +1,6 @@
 import { createCipheriv } from "node:crypto";
 import { expect, test } from "vitest";
-import { releaseMemory } from "../../src/envelope/released-memory.ts";
+import { releaseMemory } from "../../src/crypto/released-memory.ts";
 
 test("takes the memory of arrays that have their own, and leaves all others", () => {
   const own = new Uint8Array(16_384);
