@@ -6,6 +6,7 @@
 import { assertBytes } from "../bytes.ts";
 import { wipe } from "../secret.ts";
 import type { FloeSegments } from "./floe-segments.ts";
+import { ownMemory } from "./own-memory.ts";
 
 /**
  * Seals plaintext in order. Keeps back up to P bytes until more follow, so that a message that is not empty never ends
@@ -67,7 +68,7 @@ export class FloeOpener {
   }
 
   /**
-   * Returns the plaintext of the inner segments that are now complete. Where a later one of them fails, the earlier
+   * Returns the plaintext of the inner segments that are now complete, each in parts, as the cipher made them. Where a later one of them fails, the earlier
    * ones are returned first, and the next call throws.
    * @throws MalformedError, AuthenticationError as `FloeSegments.open`.
    */
@@ -76,7 +77,8 @@ export class FloeOpener {
     const opened: Uint8Array<ArrayBuffer>[] = [];
     try {
       this.#held.push(sealed, (whole) => {
-        opened.push(this.#segments.open({ position: this.#position, isLast: false }, whole));
+        const slices = this.#segments.openSlices({ position: this.#position, isLast: false }, whole);
+        for (const slice of slices) opened.push(ownMemory(slice));
         this.#position += 1;
       });
     } catch (error) {

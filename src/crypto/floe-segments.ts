@@ -4,7 +4,7 @@
  * n is P exactly, and the segment's whole length in the last one, whose n is 0 to P. Source: docs/format.md#floe.
  * @module
  */
-import { assertBytes, concat, copy, readU32, u32, u64 } from "../bytes.ts";
+import { assertBytes, copy, readU32, u32 } from "../bytes.ts";
 import { redact, wipe } from "../secret.ts";
 import { openGcmSlices, sealGcmSlices } from "./aes-gcm.ts";
 import { MalformedError } from "./failures.ts";
@@ -16,10 +16,12 @@ import {
   type FloeKeys,
 } from "./floe.ts";
 import { noncePool, type NextNonce } from "./nonce-pool.ts";
+import { releaseMemory } from "./released-memory.ts";
 
 const NONCE_AT = 4;
 const CIPHERTEXT_AT = 16;
 const INNER_FIELD = 0xffff_ffff;
+const INNER_FIELD_BYTES: Uint8Array = u32(INNER_FIELD);
 /** Where a segment stands: decided by the reader's own arithmetic, never read from the segment. */
 export interface FloeSegment {
   /** Zero-based. */
@@ -40,6 +42,8 @@ export class FloeSegments {
   readonly #nextNonce: NextNonce;
   #epochFirst = -1;
   #epochKey: Uint8Array | undefined;
+  readonly #aad = new Uint8Array(9);
+  readonly #aadView = new DataView(this.#aad.buffer);
   #isClosed = false;
 
   /** Takes the keys over: they are wiped on close. The nonces are another source's in tests only. */
@@ -66,7 +70,7 @@ export class FloeSegments {
    * @throws RangeError for a position or plaintext length that the message cannot have.
    */
   seal(segment: FloeSegment, plaintext: Uint8Array): Uint8Array<ArrayBuffer> {
-    return concat(...this.sealSlices(segment, plaintext));
+    return joined(this.sealSlices(segment, plaintext));
   }
 
   /**
@@ -84,10 +88,14 @@ export class FloeSegments {
     this.#assertOpen();
     assertBytes("plaintext", plaintext);
     this.#assertSealable(position, isLast, plaintext.length);
-    const nonce = this.#nextNonce();
-    const field = u32(isLast ? plaintext.length + FLOE_SEGMENT_OVERHEAD_BYTES : INNER_FIELD);
+    const head = new Uint8Array(CIPHERTEXT_AT);
+    const nonce = head.subarray(NONCE_AT);
+    nonce.set(this.#nextNonce());
+    head.set(isLast ? u32(plaintext.length + FLOE_SEGMENT_OVERHEAD_BYTES) : INNER_FIELD_BYTES);
     const key = this.#keyOf(position);
-    return [concat(field, nonce), ...sealGcmSlices({ key, nonce, aad: gcmAad(position, isLast), plaintext })];
+    const slices = sealGcmSlices({ key, nonce, aad: this.#gcmAad(position, isLast), plaintext });
+    slices.unshift(head);
+    return slices;
   }
 
   /**
@@ -96,7 +104,7 @@ export class FloeSegments {
    * @throws AuthenticationError for any other change of key, aad, position or bytes.
    */
   open(segment: FloeSegment, sealed: Uint8Array): Uint8Array<ArrayBuffer> {
-    return concat(...this.openSlices(segment, sealed));
+    return joined(this.openSlices(segment, sealed));
   }
 
   /**
@@ -118,7 +126,7 @@ export class FloeSegments {
     return openGcmSlices({
       key: this.#keyOf(position),
       nonce: sealed.subarray(NONCE_AT, CIPHERTEXT_AT),
-      aad: gcmAad(position, isLast),
+      aad: this.#gcmAad(position, isLast),
       sealed: sealed.subarray(CIPHERTEXT_AT),
     });
   }
@@ -162,6 +170,17 @@ export class FloeSegments {
     return this.#epochKey;
   }
 
+  /**
+   * `u64 position ‖ final`: neither the length field nor the message's aad, which the keys cover. The same array each
+   * time: the cipher has taken it in when it returns.
+   */
+  #gcmAad(position: number, isLast: boolean): Uint8Array {
+    this.#aadView.setUint32(0, Math.floor(position / 2 ** 32));
+    this.#aadView.setUint32(4, position % 2 ** 32);
+    this.#aad[8] = isLast ? 1 : 0;
+    return this.#aad;
+  }
+
   #assertOpen(): void {
     if (this.#isClosed) throw new TypeError("segments: used after close");
   }
@@ -175,9 +194,12 @@ function isPosition(position: number, isLast: boolean): boolean {
   return Number.isInteger(position) && position >= 0 && position < FLOE_MAX_SEGMENTS - (isLast ? 0 : 1);
 }
 
-/** `u64 position ‖ final`: neither the length field nor the message's aad, which the keys cover. */
-function gcmAad(position: number, isLast: boolean): Uint8Array<ArrayBuffer> {
-  return concat(u64(position), Uint8Array.of(isLast ? 1 : 0));
+/** Joins what nobody else has. */
+function joined(slices: readonly Uint8Array[]): Uint8Array<ArrayBuffer> {
+  const lengthBytes = slices.reduce((sum, slice) => sum + slice.length, 0);
+  const bytes = new Uint8Array(lengthBytes);
+  place(slices, bytes);
+  return bytes;
 }
 
 function place(slices: readonly Uint8Array[], target: Uint8Array): number {
@@ -186,6 +208,7 @@ function place(slices: readonly Uint8Array[], target: Uint8Array): number {
     target.set(slice, at);
     at += slice.length;
   }
+  releaseMemory(slices);
   return at;
 }
 

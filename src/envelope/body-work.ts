@@ -4,33 +4,32 @@
  */
 import type { FloeSegments } from "../crypto/floe-segments.ts";
 import { IoError } from "../errors.ts";
-import { ioError } from "../storage/io-error.ts";
 import type { DestinationFile } from "./destination-file.ts";
 import type { EnvelopeGround } from "./envelope-ground.ts";
 import { type Progress, PROGRESS_INTERVAL_MS } from "./progress.ts";
 import { type BodyPlan, workOnRanges } from "./segment-ranges.ts";
 import type { SourceFile } from "./source-file.ts";
+import { takeTurn, TURN_BYTES } from "./turns.ts";
 import { type NamedFile, SharedProgress, type WorkerJob } from "./worker-job.ts";
 import { performInWorkers, WorkerUnavailableError } from "./worker-pool.ts";
 
 /** Shorter bodies are done before a thread has started. */
 const MIN_WORKER_BYTES = 16_777_216;
-/** Less than a thread takes: many files at once have a block each in one turn of the event loop. */
-const BLOCK_BYTES = 262_144;
-
 export interface BodyWork {
   readonly plan: BodyPlan;
   /** Segments from 0 up to and without this one are worked on. */
   readonly end: number;
   readonly source: SourceFile;
-  readonly destination: Pick<DestinationFile, "handle" | "temporaryPath">;
+  readonly destination: Pick<DestinationFile, "handle" | "temporaryPath" | "write">;
+  /** What goes before segment 0 in the destination. */
+  readonly preface?: Uint8Array;
   /** Borrowed. */
   readonly segments: FloeSegments;
   readonly progress: Progress;
   readonly signal: AbortSignal | undefined;
 }
 
-/** Seals or opens the segments. When it rejects, nothing of it is under way any more. */
+/** Writes the preface, and seals or opens the segments, of which there is one with a preface. When it rejects, nothing of it is under way any more. */
 export async function workOnBody(ground: EnvelopeGround, work: BodyWork): Promise<void> {
   if (ground.mayUseWorkers && work.plan.plaintextBytes >= MIN_WORKER_BYTES) {
     const shared = new SharedProgress();
@@ -50,14 +49,16 @@ export async function workOnBody(ground: EnvelopeGround, work: BodyWork): Promis
 }
 
 async function workHere(work: BodyWork): Promise<void> {
-  const { plan, source, destination, segments, progress, signal } = work;
+  const { plan, source, destination, preface, segments, progress, signal } = work;
   let rest = work.end === 0 ? undefined : { first: 0, end: work.end };
   await workOnRanges({
     plan,
-    blockBytes: BLOCK_BYTES,
+    blockBytes: TURN_BYTES,
+    takeTurn,
     source: source.handle,
     target: destination.handle,
     segments,
+    preface,
     nextRange() {
       const range = rest;
       rest = undefined;
@@ -75,7 +76,7 @@ async function workHere(work: BodyWork): Promise<void> {
 async function workInThreads(work: BodyWork, shared: SharedProgress): Promise<void> {
   const { plan, end, segments, progress, signal } = work;
   const source = identityOf(work.source.path, work.source.stats);
-  const target = await targetOf(work.destination);
+  const target = identityOf(work.destination.temporaryPath, work.destination.handle.opened);
   let failure: { readonly error: unknown } | undefined;
   let told = 0;
   const tell = (): void => {
@@ -103,6 +104,7 @@ async function workInThreads(work: BodyWork, shared: SharedProgress): Promise<vo
       shared: shared.buffer,
     });
     await performInWorkers(newJob, stop);
+    if (work.preface !== undefined) await work.destination.write(work.preface, 0);
   } finally {
     clearInterval(timer);
     signal?.removeEventListener("abort", stop);
@@ -114,14 +116,6 @@ async function workInThreads(work: BodyWork, shared: SharedProgress): Promise<vo
     throw new IoError("The worker threads ended before the work was done. Try again.", {
       details: { reason: "worker-ended" },
     });
-  }
-}
-
-async function targetOf({ handle, temporaryPath }: BodyWork["destination"]): Promise<NamedFile> {
-  try {
-    return identityOf(temporaryPath, await handle.stat());
-  } catch (error) {
-    throw ioError(error, "write the destination", temporaryPath);
   }
 }
 

@@ -11,15 +11,10 @@ import {
   WritableStream,
   type WritableStreamDefaultController,
 } from "node:stream/web";
+import { takeTurn, TURN_BYTES } from "./turns.ts";
 
 /** Bytes that wait on either side before the writer is asked to wait. */
 const HIGH_WATER_BYTES = 1_048_576;
-
-/**
- * After so many bytes, half a millisecond of work, the event loop has its turn: a source that is always ready would
- * otherwise hold it until the end, as streams go on in microtasks alone.
- */
-const TURN_BYTES = 1_048_576;
 
 /** Turns bytes into bytes. Only one of its functions runs at a time, and none after `end`. */
 export interface ByteStep {
@@ -96,11 +91,12 @@ class ByteStream {
     } while (at < piece.length);
   }
 
+  /** A source that is always ready would hold the event loop until its end, as streams go on in microtasks alone. */
   async #takeTurns(bytes: number): Promise<void> {
     this.#bytesThisTurn += bytes;
     if (this.#bytesThisTurn < TURN_BYTES) return;
     this.#bytesThisTurn = 0;
-    await new Promise<void>((resolve) => setImmediate(resolve));
+    await takeTurn();
   }
 
   async #close(): Promise<void> {

@@ -10,7 +10,7 @@ import type { FileToFileOptions } from "./file-options.ts";
 import type { KeyAccess } from "./key-access.ts";
 import { type OpenedEnvelope, openEnvelope } from "./open-envelope.ts";
 import { Progress } from "./progress.ts";
-import { openSource, type SourceFile } from "./source-file.ts";
+import { closeMeanwhile, openSource, type SourceFile } from "./source-file.ts";
 
 /** What was written. */
 export interface DecryptedFile {
@@ -42,6 +42,7 @@ export async function decryptFileWith(
       try {
         const progress = new Progress(options.onProgress, opened.plan.plaintextBytes);
         await decryptBody(ground, { source, opened, destination, progress, signal });
+        closeMeanwhile(source);
         await destination.publish();
         await progress.finish();
         return { plaintextBytes: opened.plan.plaintextBytes };

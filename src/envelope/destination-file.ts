@@ -73,7 +73,8 @@ export class DestinationFile {
     try {
       const handle = await fs.open(temporaryPath, "create", FILE_MODE);
       try {
-        await handle.chmod(FILE_MODE).catch(ignoreNoModes);
+        // An umask may have taken bits away.
+        if (handle.opened.mode !== FILE_MODE) await handle.chmod(FILE_MODE).catch(ignoreNoModes);
       } catch (error) {
         await handle.close().catch(() => undefined);
         throw error;

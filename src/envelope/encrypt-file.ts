@@ -11,7 +11,7 @@ import { DEFAULT_SEGMENT_BYTES, type FileToFileOptions, type NewFileOptions } fr
 import type { KeyAccess } from "./key-access.ts";
 import { Progress } from "./progress.ts";
 import type { BodyPlan } from "./segment-ranges.ts";
-import { assertUnchanged, openSource, type SourceFile } from "./source-file.ts";
+import { assertUnchanged, closeMeanwhile, openSource, type SourceFile } from "./source-file.ts";
 
 /** What was written. */
 export interface EncryptedFile {
@@ -52,9 +52,10 @@ export async function encryptFileWith(
         const plan = sealPlan(bytes.length, source, segments.plaintextBytes);
         const progress = new Progress(options.onProgress, plan.plaintextBytes);
         const work = { plan, end: plan.segments, source, destination, segments, progress, signal };
-        await bothOf(destination.write(bytes, 0), workOnBody(ground, work));
+        await workOnBody(ground, { ...work, preface: bytes });
         await assertUnchanged(ground.fs, source);
         signal?.throwIfAborted();
+        closeMeanwhile(source);
         await destination.publish();
         await progress.finish();
         return { plaintextBytes: plan.plaintextBytes, encryptedBytes: encryptedBytes(bytes.length, plan) };
@@ -68,12 +69,6 @@ export async function encryptFileWith(
   } finally {
     await source.handle.close().catch(() => undefined);
   }
-}
-
-/** Waits for both, also when one fails: nothing may be under way when the file is removed. */
-export async function bothOf(...work: readonly Promise<void>[]): Promise<void> {
-  await Promise.allSettled(work);
-  await Promise.all(work);
 }
 
 /** How a whole source is sealed into a file whose beginning has this length. */

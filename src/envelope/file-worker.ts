@@ -5,9 +5,10 @@
  */
 import { parentPort } from "node:worker_threads";
 import { FloeSegments } from "../crypto/floe-segments.ts";
-import { type FileHandle, nodeFileSystem, type OpenFlags } from "../storage/file-system.ts";
+import { blockingCalls, createFileSystem, type FileHandle, type OpenFlags } from "../storage/file-system.ts";
 import { ioError } from "../storage/io-error.ts";
 import { sourceChanged } from "./file-failures.ts";
+import { releaseMemory } from "../crypto/released-memory.ts";
 import { workOnRanges } from "./segment-ranges.ts";
 import {
   type NamedFile,
@@ -19,6 +20,11 @@ import {
 
 /** Half a millisecond of work. */
 const BLOCK_BYTES = 1_048_576;
+/** Half of what may lie free at the end of the heap. */
+const KEPT_BYTES = 8_388_608;
+
+/** This thread has nothing else to do. */
+const fileSystem = createFileSystem(blockingCalls);
 
 async function perform(job: WorkerJob): Promise<void> {
   const shared = new SharedProgress(job.shared);
@@ -60,9 +66,9 @@ async function openSame(file: NamedFile, flags: OpenFlags, handles: FileHandle[]
   let isSame: boolean;
   let handle: FileHandle;
   try {
-    handle = await nodeFileSystem.open(file.path, flags);
+    handle = await fileSystem.open(file.path, flags);
     handles.push(handle);
-    const { device, inode } = await handle.stat();
+    const { device, inode } = handle.opened;
     isSame = device === file.device && inode === file.inode;
   } catch (error) {
     throw ioError(error, flags === "update" ? "write the destination" : "read the source", file.path);
@@ -71,8 +77,17 @@ async function openSame(file: NamedFile, flags: OpenFlags, handles: FileHandle[]
   return handle;
 }
 
+/**
+ * Lets glibc keep memory that is freed, instead of giving it back to the system at each block: it does so once something
+ * large was freed. Nothing of it is ever touched.
+ */
+function keepFreedMemory(): void {
+  releaseMemory([new Uint8Array(KEPT_BYTES)]);
+}
+
 if (parentPort !== null) {
   const port = parentPort;
+  keepFreedMemory();
   const say = (answer: WorkerAnswer): void => port.postMessage(answer);
   // One job after another: all workers are on the same file, and memory stays that of one.
   let queue = Promise.resolve();

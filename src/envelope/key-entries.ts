@@ -1,6 +1,7 @@
 /**
  * Who can open a file: rewrap, share, unshare. Only the key areas are written, one after the other, so that at any
- * moment one of them is whole. Source: docs/format.md#key-areas [F-211] [F-218].
+ * moment one of them is whole. In one process changes of one file wait for each other; several processes that change one
+ * file at once are not kept apart: the last one counts, and may undo what the other said was done. Source: docs/format.md#key-areas [F-211] [F-218].
  * @module
  */
 import { InvalidArgumentError, LimitExceededError, NotFoundError } from "../errors.ts";
@@ -10,6 +11,7 @@ import { ioError } from "../storage/io-error.ts";
 import { makeArea } from "./beginning.ts";
 import type { EnvelopeGround } from "./envelope-ground.ts";
 import type { ContextOptions } from "./file-options.ts";
+import { inFileTurn } from "./file-turns.ts";
 import type { FileBinding, KeyAccess } from "./key-access.ts";
 import { type OpenedEnvelope, openEnvelope } from "./open-envelope.ts";
 import type { SourceFile } from "./source-file.ts";
@@ -96,7 +98,8 @@ async function changeEntries(
   const { signal, encryptionContext } = options;
   signal?.throwIfAborted();
   const file = await openForUpdate(fs, path);
-  try {
+  const change = async (): Promise<void> => {
+    signal?.throwIfAborted();
     const opened = await openEnvelope(file, { access, context: encryptionContext, report, signal });
     try {
       const { head, context, area, dek } = opened;
@@ -109,6 +112,10 @@ async function changeEntries(
       wipe(opened.dek);
       opened.segments.close();
     }
+  };
+  try {
+    // Each begins from what the one before has left.
+    await inFileTurn(file.stats, change);
   } finally {
     await file.handle.close().catch(() => undefined);
   }
@@ -118,12 +125,7 @@ async function openForUpdate(fs: EnvelopeGround["fs"], path: string): Promise<So
   try {
     // The path that a person gave may lead through links; what is opened for writing may not.
     const handle = await fs.open(await fs.realpath(path), "update");
-    try {
-      return { path, handle, stats: await handle.stat() };
-    } catch (error) {
-      await handle.close().catch(() => undefined);
-      throw error;
-    }
+    return { path, handle, stats: handle.opened };
   } catch (error) {
     throw ioError(error, "open the encrypted file", path);
   }

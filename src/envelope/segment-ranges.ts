@@ -8,6 +8,7 @@ import type { FloeSegments } from "../crypto/floe-segments.ts";
 import type { FileHandle } from "../storage/file-system.ts";
 import { ioError } from "../storage/io-error.ts";
 import { fileFailure, sourceChanged } from "./file-failures.ts";
+import { releaseMemory } from "../crypto/released-memory.ts";
 
 /** Where a body lies in source and target, and how it is cut. Numbers only, so that a worker can be sent it. */
 export interface BodyPlan {
@@ -38,8 +39,12 @@ export interface RangeWork {
   readonly target: FileHandle;
   /** Borrowed. */
   readonly segments: FloeSegments;
+  /** What goes before segment 0 in the target, written with it. */
+  readonly preface?: Uint8Array | undefined;
   /** Hands out each stretch once; undefined when there is no more. */
   readonly nextRange: () => SegmentRange | undefined;
+  /** Awaited before each block is worked on, where the thread has other things to do. */
+  readonly takeTurn?: () => Promise<void>;
   /** Asked before each block: true ends the work early, as if there were no more. */
   readonly isStopped: () => boolean;
   /** Told the plaintext bytes of each block that was written. */
@@ -68,6 +73,7 @@ export async function workOnRanges(work: RangeWork): Promise<void> {
       reading = readNext(work, blocks, buffers[(turn ^ 1) as 0 | 1]);
       // Awaited below, and its failure with it.
       reading.catch(() => undefined);
+      if (work.takeTurn !== undefined) await work.takeTurn();
       const slices = buffer.pieces(block).flatMap(([position, piece]) => process(work, position, piece));
       await writing;
       writing = writeBlock(work, block, slices);
@@ -119,14 +125,20 @@ function process({ plan, segments }: RangeWork, position: number, piece: Uint8Ar
 }
 
 async function writeBlock(
-  { plan, target, onBytes }: RangeWork,
+  { plan, target, preface, onBytes }: RangeWork,
   block: SegmentRange,
   slices: readonly Uint8Array[],
 ): Promise<void> {
   try {
-    await target.writev(slices, plan.targetAt + block.first * outputUnit(plan));
+    if (block.first === 0 && preface !== undefined) {
+      await target.writev([preface, ...slices], plan.targetAt - preface.length);
+    } else {
+      await target.writev(slices, plan.targetAt + block.first * outputUnit(plan));
+    }
   } catch (error) {
     throw ioError(error, "write the destination");
+  } finally {
+    releaseMemory(slices);
   }
   onBytes(plaintextIn(plan, block));
 }

@@ -17,12 +17,7 @@ export interface SourceFile {
 export async function openSource(fs: FileSystem, path: string): Promise<SourceFile> {
   try {
     const handle = await fs.open(path, "read-follow");
-    try {
-      return { path, handle, stats: await handle.stat() };
-    } catch (error) {
-      await handle.close().catch(() => undefined);
-      throw error;
-    }
+    return { path, handle, stats: handle.opened };
   } catch (error) {
     throw ioError(error, "read the source", path);
   }
@@ -30,16 +25,24 @@ export async function openSource(fs: FileSystem, path: string): Promise<SourceFi
 
 /** @throws SourceChangedError unless length, time and identity are those of before, and nothing comes after the end. */
 export async function assertUnchanged(fs: FileSystem, { path, handle, stats }: SourceFile): Promise<void> {
-  let after: readonly FileStats[];
+  let now: FileStats;
   let beyond: number;
   try {
-    after = await Promise.all([handle.stat(), fs.stat(path)]);
-    // Some files tell a length that is not theirs.
-    beyond = await handle.read(new Uint8Array(1), stats.size);
+    // By its path: where that is the same file, it says all that the open one would.
+    [now, beyond] = await Promise.all([
+      fs.stat(path),
+      // Some files tell a length that is not theirs.
+      handle.read(new Uint8Array(1), stats.size),
+    ]);
   } catch (error) {
     throw ioError(error, "read the source", path);
   }
-  if (beyond > 0 || !after.every((now) => isSame(now, stats))) throw sourceChanged();
+  if (beyond > 0 || !isSame(now, stats)) throw sourceChanged();
+}
+
+/** Begins to close a source that is read no more; closing it again waits for that. */
+export function closeMeanwhile({ handle }: SourceFile): void {
+  handle.close().catch(() => undefined);
 }
 
 /** Reads exactly this many bytes. @throws SourceChangedError when fewer are there: it was longer before. */

@@ -5,10 +5,13 @@
 import { availableParallelism } from "node:os";
 import { Worker } from "node:worker_threads";
 import { IoError } from "../errors.ts";
+import { wipe } from "../secret.ts";
 import { fromFailure, type WorkerAnswer, type WorkerJob } from "./worker-job.ts";
 
 /** Threads that wait for nothing are ended after this time, in milliseconds. */
 const IDLE_MS = 1000;
+/** A thread that has not said by then that it is there is taken for one that never will, in milliseconds. */
+const START_MS = 10_000;
 /** More gain nothing: the kernel takes writes to one file one after another. */
 const MAX_WORKERS = 8;
 
@@ -43,6 +46,9 @@ interface Pending {
 class FileWorker {
   readonly #worker: Worker;
   readonly #pending = new Map<number, Pending>();
+  /** Jobs that wait for the thread to be there. */
+  readonly #unsent: WorkerJob[] = [];
+  readonly #starting: NodeJS.Timeout;
   readonly #onEnd: (worker: FileWorker) => void;
   #isReady = false;
   #isGone = false;
@@ -59,19 +65,21 @@ class FileWorker {
     this.#worker.on("message", (answer: WorkerAnswer) => this.#take(answer));
     this.#worker.on("error", (cause: unknown) => this.#gone(cause));
     this.#worker.on("exit", () => this.#gone());
+    this.#starting = setTimeout(() => {
+      this.#gone();
+      this.end();
+    }, START_MS).unref();
   }
 
   /** @throws WorkerUnavailableError, or the job's own failure. */
   async perform(job: WorkerJob): Promise<void> {
     await new Promise<void>((resolve, reject) => {
       this.#pending.set(job.id, { resolve, reject });
-      if (this.#isGone) {
-        this.#gone();
-        return;
-      }
       // While there is work the process waits for it.
       this.#worker.ref();
-      this.#worker.postMessage(job, [job.keys.messageKey.buffer]);
+      if (this.#isReady && !this.#isGone) this.#send(job);
+      else this.#unsent.push(job);
+      if (this.#isGone) this.#gone();
     });
   }
 
@@ -79,9 +87,15 @@ class FileWorker {
     void this.#worker.terminate();
   }
 
+  #send(job: WorkerJob): void {
+    this.#worker.postMessage(job, [job.keys.messageKey.buffer]);
+  }
+
   #take(answer: WorkerAnswer): void {
     if (answer.type === "ready") {
+      clearTimeout(this.#starting);
       this.#isReady = true;
+      for (const job of this.#unsent.splice(0)) this.#send(job);
       return;
     }
     const pending = this.#pending.get(answer.id);
@@ -94,7 +108,9 @@ class FileWorker {
   /** However a thread ends, nobody waits for it for ever. */
   #gone(cause?: unknown): void {
     this.#isGone = true;
+    clearTimeout(this.#starting);
     this.#onEnd(this);
+    for (const { keys } of this.#unsent.splice(0)) wipe(keys.messageKey);
     for (const { reject } of this.#pending.values()) {
       reject(
         this.#isReady

@@ -30,7 +30,7 @@ export type {
   FileSystemCalls,
   OpenFlags,
 } from "./file-system-calls.ts";
-export { nodeCalls } from "./file-system-calls.ts";
+export { blockingCalls, nodeCalls } from "./file-system-calls.ts";
 
 /** Mode of every file of ours. */
 export const FILE_MODE = 0o600;
@@ -44,6 +44,8 @@ const READ_CHUNK_BYTES = 65_536;
 
 /** One open file. Positions are bytes from the start; there is no current position. */
 export interface FileHandle {
+  /** What it was when it was opened. */
+  readonly opened: FileStats;
   /** Fills `buffer` from `position`, over short reads. @returns bytes read: fewer only at the end of the file. */
   read(buffer: Uint8Array, position: number): Promise<number>;
   /** Writes all of `bytes` at `position`, over short writes. Borrows `bytes` until it settles. */
@@ -152,16 +154,16 @@ export function createFileSystem(
       throw error;
     }
     try {
-      const { kind, device, inode } = await raw.stat();
-      if (kind !== "file") throw new UnexpectedFileError("not-a-file");
-      if (before !== undefined && (before.device !== device || before.inode !== inode)) {
+      const opened = await raw.stat();
+      if (opened.kind !== "file") throw new UnexpectedFileError("not-a-file");
+      if (before !== undefined && (before.device !== opened.device || before.inode !== opened.inode)) {
         throw new UnexpectedFileError("swapped");
       }
+      return fileHandle(raw, opened, isWindows);
     } catch (error) {
       await raw.close().catch(() => undefined);
       throw error;
     }
-    return fileHandle(raw, isWindows);
   }
 
   async function readFile(path: string, options: ReadFileOptions): Promise<Uint8Array<ArrayBuffer>> {
@@ -231,7 +233,7 @@ export function createFileSystem(
   };
 }
 
-function fileHandle(raw: FileHandleCalls, isWindows: boolean): FileHandle {
+function fileHandle(raw: FileHandleCalls, opened: FileStats, isWindows: boolean): FileHandle {
   let closing: Promise<void> | undefined;
 
   async function write(bytes: Uint8Array, position: number): Promise<void> {
@@ -244,6 +246,7 @@ function fileHandle(raw: FileHandleCalls, isWindows: boolean): FileHandle {
   }
 
   return {
+    opened,
     async read(buffer, position) {
       let done = 0;
       while (done < buffer.length) {

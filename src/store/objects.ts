@@ -72,7 +72,8 @@ export class Objects {
     try {
       const handle = await this.#open(path);
       try {
-        await handle.chmod(FILE_MODE).catch(ignoreNoModes);
+        // An umask may have taken bits away.
+        if (handle.opened.mode !== FILE_MODE) await handle.chmod(FILE_MODE).catch(ignoreNoModes);
       } catch (error) {
         await handle.close().catch(() => undefined);
         await this.#fs.unlink(path).catch(() => undefined);
@@ -109,12 +110,7 @@ export class Objects {
     for (const path of [this.pathOf(id), this.#incomingPath(id), this.pathOf(id)]) {
       try {
         const handle = await this.#fs.open(path, "read");
-        try {
-          return { path, handle, stats: await handle.stat() };
-        } catch (error) {
-          await handle.close().catch(() => undefined);
-          throw error;
-        }
+        return { path, handle, stats: handle.opened };
       } catch (error) {
         if (!hasErrno(error, "ENOENT")) throw ioError(error, "read a file of the store");
       }
@@ -233,8 +229,13 @@ export class NewObject {
     this.#folderSync = folderSync;
   }
 
+  /** @throws IoError. */
+  write(bytes: Uint8Array, position: number): Promise<void> {
+    return this.writev([bytes], position);
+  }
+
   /** Writes parts one after another. @throws IoError. */
-  async write(parts: readonly Uint8Array[], position: number): Promise<void> {
+  async writev(parts: readonly Uint8Array[], position: number): Promise<void> {
     try {
       await this.handle.writev(parts, position);
     } catch (error) {

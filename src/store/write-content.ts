@@ -11,7 +11,7 @@ import { workOnBody } from "../envelope/body-work.ts";
 import { DEFAULT_SEGMENT_BYTES } from "../envelope/file-options.ts";
 import { vaultAccess } from "../envelope/key-access.ts";
 import { Progress, type ProgressListener } from "../envelope/progress.ts";
-import { bothOf, sealPlan } from "../envelope/encrypt-file.ts";
+import { sealPlan } from "../envelope/encrypt-file.ts";
 import { assertUnchanged, openSource, readExactly, type SourceFile } from "../envelope/source-file.ts";
 import type { EncryptionContext } from "../formats/context.ts";
 import { wipe } from "../secret.ts";
@@ -135,7 +135,7 @@ async function writeFile(
               progress,
               signal,
             };
-            await bothOf(object.write([bytes], 0), workOnBody(host, body));
+            await workOnBody(host, { ...body, preface: bytes });
             await assertUnchanged(host.fs, source);
             return size;
           });
@@ -296,7 +296,7 @@ async function sealPieces(
   let size = 0;
   const put = async (): Promise<void> => {
     await writing;
-    writing = object.write(ready, position);
+    writing = object.writev(ready, position);
     writing.catch(() => undefined);
     position += readyBytes;
     [ready, readyBytes] = [[], 0];

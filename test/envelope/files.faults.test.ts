@@ -74,8 +74,9 @@ describe.each([
       else if (operation === "decryptFile" && isDone) expect(await holds(to, plaintext)).toBe(true);
       await rm(to, { force: true });
     }
-    expect(new Set(seen)).toEqual(
-      new Set(["open", "stat", "read", "write", "writev", "sync", overwrite ? "rename" : "link"]),
-    );
+    const calls = ["open", "stat", "read", "writev", "sync", overwrite ? "rename" : "link"];
+    // The last segment goes by itself.
+    if (operation === "decryptFile") calls.push("write");
+    expect(new Set(seen)).toEqual(new Set(calls));
   });
 });

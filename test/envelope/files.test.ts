@@ -244,10 +244,10 @@ describe("the source", () => {
         if (!path.endsWith(".tmp")) return handle;
         return {
           ...handle,
-          write: async (bytes, position) => {
+          writev: async (parts, position) => {
             if (!isChanged) await change(source);
             isChanged = true;
-            return handle.write(bytes, position);
+            return handle.writev(parts, position);
           },
         };
       },

@@ -1,4 +1,4 @@
-import { copyFile, symlink, writeFile } from "node:fs/promises";
+import { copyFile, link, symlink, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { beforeAll, describe, expect, test } from "vitest";
 import type { EnvelopeGround } from "../../src/envelope/envelope-ground.ts";
@@ -170,6 +170,47 @@ describe("shareFile and unshareFile", () => {
     const path = await copied();
     await expect(ground.files.shareFile(path, { with: {} as Unlocker })).rejects.toThrow(TypeError);
     await expect(ground.files.shareFile(path, { with: { keyId: 1 } as never })).rejects.toThrow(TypeError);
+  });
+});
+
+describe("changes of one file at once", () => {
+  test("wait for each other, by whatever path: none is lost", async () => {
+    const path = await copied();
+    await symlink("f.cof", `${path}.soft`);
+    await link(path, `${path}.hard`);
+    const shared = await Promise.all(
+      [path, `${path}.soft`, `${path}.hard`, path].map((each, i) =>
+        ground.files.shareFile(each, { with: word(`word ${i}`) }),
+      ),
+    );
+    const ids = shared.map(({ entry }) => entry);
+    expect((await idsOf(path)).slice(1)).toEqual(expect.arrayContaining(ids));
+    expect(await idsOf(path)).toHaveLength(5);
+    await Promise.all([
+      ...ids.slice(0, 3).map((entry) => ground.files.unshareFile(path, entry)),
+      ground.files.rewrapFile(`${path}.hard`, { keyId: otherKey }),
+    ]);
+    expect(await idsOf(path)).toEqual([otherKey, ids[3]]);
+    expect(await opensWith(path, word("word 3"))).toBe(true);
+    expect(await opens(path)).toBe(true);
+  });
+
+  test("go on after one that failed, and one that is aborted changes nothing", async () => {
+    const path = await copied();
+    const reason = new Error("no longer wanted");
+    const controller = new AbortController();
+    const results = Promise.allSettled([
+      ground.files.unshareFile(path, "00"),
+      ground.files.shareFile(path, { with: word("one"), signal: controller.signal }),
+      ground.files.shareFile(path, { with: word("two") }),
+    ]);
+    controller.abort(reason);
+    const [failed, aborted, shared] = await results;
+    expect(failed).toMatchObject({ status: "rejected", reason: { code: "COFFER_NOT_FOUND" } });
+    expect(aborted).toEqual({ status: "rejected", reason });
+    expect(shared.status).toBe("fulfilled");
+    expect(await idsOf(path)).toHaveLength(2);
+    expect(await opensWith(path, word("two"))).toBe(true);
   });
 });
 

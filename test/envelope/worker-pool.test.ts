@@ -1,7 +1,7 @@
 import { readFileSync } from "node:fs";
 import { writeFile } from "node:fs/promises";
 import { join } from "node:path";
-import { beforeAll, beforeEach, describe, expect, test } from "vitest";
+import { beforeAll, beforeEach, describe, expect, test, vi } from "vitest";
 import { VaultFiles } from "../../src/envelope/vault-files.ts";
 import { useFileWorker } from "../../src/envelope/worker-pool.ts";
 import { distUrl, runModule } from "../storage/scratch.ts";
@@ -90,6 +90,26 @@ describe("threads that fail", () => {
     useFileWorker(new URL("file:///nowhere/file-worker.js"));
     const { source, encrypted, decrypted } = await sourceIn(await ground.scratch(), plaintext);
     await threaded.encryptFile(source, encrypted, {});
+    expect(ground.notices).toMatchObject([{ type: "warning" }]);
+    await ground.files.decryptFile(encrypted, decrypted, {});
+    expect(await holds(decrypted, plaintext)).toBe(true);
+  });
+
+  test("that start and never say so are given up, and done without", async () => {
+    useFileWorker(workerOf("setInterval(() => undefined, 1000);"));
+    const { source, encrypted, decrypted } = await sourceIn(await ground.scratch(), plaintext);
+    vi.useFakeTimers({ toFake: ["setTimeout", "clearTimeout"] });
+    try {
+      const working = threaded.encryptFile(source, encrypted, {});
+      const deadlineMs = performance.now() + 20_000;
+      while (ground.notices.length === 0 && performance.now() < deadlineMs) {
+        await vi.advanceTimersByTimeAsync(1000);
+        await new Promise((resolve) => setImmediate(resolve));
+      }
+      await working;
+    } finally {
+      vi.useRealTimers();
+    }
     expect(ground.notices).toMatchObject([{ type: "warning" }]);
     await ground.files.decryptFile(encrypted, decrypted, {});
     expect(await holds(decrypted, plaintext)).toBe(true);
