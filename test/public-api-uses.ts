@@ -12,6 +12,8 @@ import {
   isCofferError,
   openVault,
   passphrase,
+  pkcs11,
+  type PinRequest,
   recovery,
   type Unlocker,
   type Vault,
@@ -124,4 +126,16 @@ export async function disposal(vault: Vault): Promise<void> {
   vault.kms = undefined;
   // @ts-expect-error read only
   vault.state = "unlocked";
+}
+
+export function tokens(): void {
+  const module = "/usr/lib/module.so";
+  pkcs11({ module, keyId: "03", pin: ({ token }: PinRequest) => (token.serial === "1" ? "123456" : null) });
+  pkcs11({ module, pin: async (_request, signal) => (signal.aborted ? null : new Uint8Array(6)) });
+  // @ts-expect-error the module comes from the caller alone
+  pkcs11({ tokenLabel: "token" });
+  // @ts-expect-error a PIN is text or bytes
+  pkcs11({ module, pin: 123_456 });
+  // @ts-expect-error an option that does not exist
+  pkcs11({ module, slot: 0 });
 }

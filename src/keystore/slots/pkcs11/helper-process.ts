@@ -9,7 +9,6 @@ import type { CofferError } from "../../../errors.ts";
 import { helperEnvironment } from "./helper-environment.ts";
 import {
   type HelperMessage,
-  helperMessage,
   type HelperReply,
   type HelperRequest,
   type HelperTask,
@@ -17,6 +16,7 @@ import {
   type TokenCriteria,
   type TokenFacts,
 } from "./helper-protocol.ts";
+import { helperMessage } from "./helper-message.ts";
 import { findModule } from "./module-path.ts";
 import { errorOf, tokenError } from "./token-errors.ts";
 
@@ -72,6 +72,8 @@ const END_MS = 2000;
 /** A hook that never tells of the end must not hold everything up. */
 const GONE_MS = 5000;
 const MS_PER_SECOND = 1000;
+
+const MALFORMED = { kind: "failed", stage: "find", problem: "malformed" } as const;
 
 const turns = new Map<string, Promise<void>>();
 
@@ -199,6 +201,8 @@ function converse(
           return;
         case "failed":
           return fail(tokenError(message), END_MS);
+        case "ended":
+          return fail(tokenError(MALFORMED));
         default:
           return finish(() => resolve(message), END_MS);
       }
@@ -210,10 +214,11 @@ function converse(
       else fail(crashError(end));
     });
     helper.onMessage((value) => {
-      if (isOver) return;
       const message = helperMessage(value);
-      if (message === undefined)
-        return fail(tokenError({ kind: "failed", stage: "find", problem: "malformed" }));
+      // Electron's processes do not end by themselves.
+      if (isOver && message?.kind === "ended") helper.kill();
+      if (isOver) return;
+      if (message === undefined) return fail(tokenError(MALFORMED));
       wait();
       answer(message).catch(fail);
     });

@@ -13,13 +13,14 @@ import {
   type TokenPublicKey,
   tokenKeyOfSpki,
 } from "../../../crypto/token-public-key.ts";
-import { DamagedError, InvalidArgumentError } from "../../../errors.ts";
+import { InvalidArgumentError } from "../../../errors.ts";
 import type { ParsedSlot } from "../../../formats/header.ts";
 import type { TokenFields } from "../../../formats/slot-header.ts";
 import { redact, Secret, wipe } from "../../../secret.ts";
 import { type Enrolment, type Unlocker, usedTwice, WayIn, type WayInContext } from "../way-in.ts";
 import { type FoundMessage, type HelperSettings, type HelperTalk, runHelper } from "./helper-process.ts";
 import type { PinQuestion, TokenFacts, TokenTarget } from "./helper-protocol.ts";
+import { damaged, finalTry, noSlot, notFound, unnamed, unsuitable, wrongAnswer } from "./slot-failures.ts";
 import { errorOf } from "./token-errors.ts";
 import { keySettings, type PinCallback, pinBytes, type Pkcs11Options } from "./token-options.ts";
 
@@ -275,63 +276,4 @@ function hintsOf({
     text.slice(0, MAX_HINT_CHARACTERS).toWellFormed(),
   );
   return { label: l ?? "", serial: s ?? "", manufacturer: ma ?? "", model: mo ?? "" };
-}
-
-function noSlot({ slots = [] }: WayInContext): Error {
-  const isCombined = slots.some(
-    ({ header: { fields } }) =>
-      fields.kind === "combined" && (fields.first.kind === "pkcs11" || fields.second.kind === "pkcs11"),
-  );
-  const message = isCombined
-    ? "A token opens this only together with what its slot was combined with: give both."
-    : "No token is enrolled here. Use another way in, and add the token then.";
-  return errorOf("COFFER_TOKEN_KEY_NOT_FOUND", message, { reason: isCombined ? "combined" : "no-slot" });
-}
-
-function notFound(seen: readonly string[]): Error {
-  const there = seen.length > 0 ? ` There: ${seen.join(", ")}.` : "";
-  return errorOf(
-    "COFFER_TOKEN_KEY_NOT_FOUND",
-    `No token that is there has a key of this vault. Insert the other token, or use another way in.${there}`,
-    { stage: "find", tokensSeen: seen },
-  );
-}
-
-function wrongAnswer(): Error {
-  return errorOf(
-    "COFFER_TOKEN_OPERATION_FAILED",
-    "The token has the key, and its answer does not open the vault: the slot was altered. Use another way in, and enrol the token again.",
-    { stage: "operate", reason: "seal" },
-  );
-}
-
-function unsuitable(): Error {
-  return errorOf(
-    "COFFER_TOKEN_KEY_UNSUITABLE",
-    "The token's private key does not belong to the public key that it shows. Make a new key on it.",
-    { stage: "operate" },
-  );
-}
-
-function finalTry({ label, serial }: TokenFacts): Error {
-  return errorOf(
-    "COFFER_PIN_NOT_USABLE",
-    "One try is left, and a PIN that was given beforehand is not risked on it. Type the PIN at a prompt, or use another way in.",
-    { reason: "final-try", tokenLabel: label, serial },
-  );
-}
-
-function unnamed(): Error {
-  return errorOf(
-    "COFFER_TOKEN_AMBIGUOUS",
-    "This opens with an AES key of a token, which cannot be recognised before the PIN is given. Name the token by its label or serial number.",
-    { reason: "unnamed" },
-  );
-}
-
-function damaged(): DamagedError {
-  return new DamagedError(
-    "A token slot is damaged: its public key or its exchange is none. Use another way in, or a backup.",
-    { details: { reason: "slot", field: "token" } },
-  );
 }

@@ -16,6 +16,7 @@ import type { HelperFailure, HelperStage, TokenProblem } from "./helper-protocol
 const INSTALL = "npm install pkcs11js";
 /** Shorter than this, nobody was waited for. */
 const TOUCH_MS = 2000;
+const DEVICE_ERROR = 0x30;
 
 interface Outcome {
   readonly code: TokenErrorCode | "COFFER_ABORTED";
@@ -67,6 +68,12 @@ const PROBLEMS: Readonly<Record<TokenProblem, Outcome>> = {
   "pin-length": {
     code: "COFFER_PIN_LENGTH",
     message: "The PIN is too short or too long for this token. No try was used.",
+  },
+  "pin-final-try": {
+    code: "COFFER_PIN_NOT_USABLE",
+    message:
+      "While the PIN was typed, another program used a try: one is left, and the PIN was not sent. Try again if you are sure of it.",
+    reason: "final-try",
   },
   pinpad: {
     code: "COFFER_PIN_NOT_USABLE",
@@ -127,10 +134,7 @@ const TOUCH: Outcome = {
 /** Numbers that mean the same wherever a token has been found. */
 const BY_NUMBER: Readonly<Record<Exclude<HelperStage, "binding" | "load">, ReadonlyMap<number, Outcome>>> = {
   init: new Map(),
-  find: new Map([
-    ...entries(NOT_PRESENT, 0x3, 0x32, 0xe0, 0xe1),
-    ...entries(INIT_FAILED, 0x5, 0x7, 0x9, 0x30, 0x190),
-  ]),
+  find: new Map([...entries(NOT_PRESENT, 0x3, 0x32, 0xe0, 0xe1), ...entries(INIT_FAILED, 0x190)]),
   login: new Map([
     ...entries(INCORRECT, 0xa0),
     ...entries(PROBLEMS["pin-locked"], 0xa4),
@@ -189,6 +193,9 @@ function outcomeOf(failure: HelperFailure): Outcome {
   if (stage === "binding") return PROBLEMS["binding-not-built"];
   if (stage === "load") return loadFailure(failure.loader ?? "");
   if (stage === "init") return INIT_FAILED;
+  // Before there is any slot it is the module or its service; afterwards one reader, which another program may hold.
+  if (stage === "find" && failure.call === "C_GetSlotList") return INIT_FAILED;
+  if (stage === "find" && ckr === DEVICE_ERROR) return NOT_PRESENT;
   if (stage === "login" && ckr === 0xa0 && failure.isLocked === true) return PROBLEMS["pin-locked"];
   if (failure.isRemoved === true) return REMOVED;
   return (ckr === undefined ? undefined : BY_NUMBER[stage].get(ckr)) ?? OPERATION_FAILED;

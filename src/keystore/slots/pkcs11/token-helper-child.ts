@@ -43,6 +43,7 @@ async function serve(
     await port.send(await failureOf(error, context?.stage ?? stage, context));
   } finally {
     end(context);
+    await port.send({ kind: "ended" });
   }
 }
 

@@ -60,11 +60,14 @@ export function pinBounds({ minPinBytes, maxPinBytes }: RawToken): {
   return { maxBytes, minBytes: minPinBytes >= 1 && minPinBytes <= maxBytes ? minPinBytes : 1 };
 }
 
-/** Who waits at a prompt may have changed the card in the reader. */
+/** While somebody types, the card may be changed, and another program may use up its tries. */
 function assertSameToken(cryptoki: Cryptoki, { slot, raw, facts }: FoundToken): void {
-  const now = factsOf(cryptoki.tokenInfo(slot), facts.slotName);
+  const present = cryptoki.tokenInfo(slot);
+  const now = factsOf(present, facts.slotName);
   const names = ["label", "serial", "manufacturer", "model"] as const;
   if (names.some((name) => now[name] !== raw[name])) throw new HelperError("another-token");
+  if ((present.flags & CKF.pinLocked) !== 0) throw new HelperError("pin-locked");
+  if ((present.flags & ~raw.flags & CKF.pinFinalTry) !== 0) throw new HelperError("pin-final-try");
 }
 
 /** Returns S by the private key that belongs to `publicKey`. */

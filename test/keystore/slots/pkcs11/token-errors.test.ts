@@ -10,8 +10,8 @@ const codeOf = (failure: Omit<HelperFailure, "kind">): string =>
 test.each([
   ["init", 0x5, "PKCS11_MODULE_INIT_FAILED"],
   ["init", 0x191, "PKCS11_MODULE_INIT_FAILED"],
-  ["find", 0x5, "PKCS11_MODULE_INIT_FAILED"],
-  ["find", 0x30, "PKCS11_MODULE_INIT_FAILED"],
+  ["find", 0x190, "PKCS11_MODULE_INIT_FAILED"],
+  ["find", 0x30, "TOKEN_NOT_PRESENT"],
   ["find", 0xe0, "TOKEN_NOT_PRESENT"],
   ["find", 0xe1, "TOKEN_NOT_PRESENT"],
   ["find", 0x3, "TOKEN_NOT_PRESENT"],
@@ -40,6 +40,9 @@ test.each([
 });
 
 test("what happened around a number decides too", () => {
+  for (const ckr of [0x5, 0x30]) {
+    expect(codeOf({ stage: "find", call: "C_GetSlotList", ckr })).toBe("COFFER_PKCS11_MODULE_INIT_FAILED");
+  }
   expect(codeOf({ stage: "login", ckr: 0xa0, isLocked: true })).toBe("COFFER_PIN_LOCKED");
   expect(codeOf({ stage: "login", ckr: 0x30, isRemoved: true })).toBe("COFFER_TOKEN_REMOVED");
   expect(codeOf({ stage: "operate", ckr: 0x6, isRemoved: true })).toBe("COFFER_TOKEN_REMOVED");

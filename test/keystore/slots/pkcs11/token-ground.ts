@@ -3,7 +3,6 @@
  * @module
  */
 import { execFile } from "node:child_process";
-import { existsSync } from "node:fs";
 import { mkdir, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
@@ -11,6 +10,7 @@ import { promisify } from "node:util";
 import { pkcs11With } from "../../../../src/keystore/slots/pkcs11/pkcs11.ts";
 import type { Pkcs11Options, PinRequest } from "../../../../src/keystore/slots/pkcs11/token-options.ts";
 import type { Unlocker } from "../../../../src/index.ts";
+import { tokenSoftware } from "../../../tokens/token-software.ts";
 
 export const PIN = "123456-token";
 export const HELPER: string = fileURLToPath(
@@ -37,19 +37,9 @@ export interface TokenAccess {
   readonly env: Record<string, string>;
 }
 
-function moduleAt(name: string, ...paths: readonly string[]): string {
-  const found = paths.find((path) => existsSync(path));
-  if (found !== undefined) return found;
-  throw new Error(
-    `${name} is not installed, and the tests of tokens need it: apt-get install softhsm2 libnss3 libnss3-tools`,
-  );
-}
+const software = await tokenSoftware();
 
-export const SOFTHSM: string = moduleAt(
-  "SoftHSM",
-  "/usr/lib/softhsm/libsofthsm2.so",
-  "/usr/lib/x86_64-linux-gnu/softhsm/libsofthsm2.so",
-);
+export const SOFTHSM: string = software.softHsm;
 
 /** Makes an empty SoftHSM in a fresh folder. */
 export async function softHsm(folder: string): Promise<TokenAccess> {
@@ -62,7 +52,7 @@ export async function softHsm(folder: string): Promise<TokenAccess> {
     "slots.removable = true",
   ];
   await writeFile(config, `${lines.join("\n")}\n`);
-  return { module: SOFTHSM, env: { SOFTHSM2_CONF: config } };
+  return { module: SOFTHSM, env: { ...software.env, SOFTHSM2_CONF: config } };
 }
 
 /** Adds a token of this label, with keys. */
@@ -77,17 +67,13 @@ export async function addToken(
 
 /** Makes an NSS database, which is one token called `nss`, with keys. */
 export async function nss(folder: string, keys: readonly KeyToMake[]): Promise<TokenAccess> {
-  const module = moduleAt(
-    "NSS",
-    "/usr/lib/x86_64-linux-gnu/libsoftokn3.so",
-    "/usr/lib/x86_64-linux-gnu/nss/libsoftokn3.so",
-    "/usr/lib/aarch64-linux-gnu/libsoftokn3.so",
-  );
   const pinFile = join(folder, "pin");
   await writeFile(pinFile, `${PIN}\n`);
-  await promisify(execFile)("certutil", ["-N", "-d", `sql:${folder}`, "-f", pinFile]);
+  await promisify(execFile)(software.certutil, ["-N", "-d", `sql:${folder}`, "-f", pinFile], {
+    env: { ...process.env, ...software.env },
+  });
   const moduleParameters = `configdir='sql:${folder}' certPrefix='' keyPrefix='' secmod='secmod.db' flags= dbTokenDescription='nss'`;
-  const access = { module, moduleParameters, env: {} };
+  const access = { module: software.nss, moduleParameters, env: { ...software.env } };
   await make(access, { label: "nss", pin: PIN, keys });
   return access;
 }

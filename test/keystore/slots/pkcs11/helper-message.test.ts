@@ -1,6 +1,7 @@
 import fc from "fast-check";
 import { expect, test } from "vitest";
-import { type HelperMessage, helperMessage } from "../../../../src/keystore/slots/pkcs11/helper-protocol.ts";
+import { helperMessage } from "../../../../src/keystore/slots/pkcs11/helper-message.ts";
+import type { HelperMessage } from "../../../../src/keystore/slots/pkcs11/helper-protocol.ts";
 
 const token = { label: "t", serial: "1", manufacturer: "m", model: "x", slotName: "s" };
 const key = { objectId: Uint8Array.of(3), label: "k", spki: Uint8Array.of(1, 2), hasCertificate: true };
