@@ -14,6 +14,10 @@ const BLOCKS_PER_READ = 32;
 /** Longest pattern, so that one crosses at most one edge of a block. */
 const MAX_PATTERN_BYTES = 1024;
 
+/** From so many on, patterns are searched for together, by their first bytes. */
+const MANY_PATTERNS = 8;
+const PREFIX_BYTES = 4;
+
 /** A pattern (by its place in the argument) that occurs in a file. */
 export interface FoundBytes {
   readonly file: string;
@@ -79,11 +83,7 @@ async function findInHandle(
 ): Promise<Set<number>> {
   const found = new Set<number>();
   const needles = patterns.map((pattern) => Buffer.from(pattern.buffer, pattern.byteOffset, pattern.length));
-  const search = (bytes: Buffer): void => {
-    for (const [index, pattern] of needles.entries()) {
-      if (!found.has(index) && bytes.includes(pattern)) found.add(index);
-    }
-  };
+  const search = searchFor(needles, found);
   // The end of the last read stays in front of the next one.
   const kept = MAX_PATTERN_BYTES - 1;
   const buffer = Buffer.alloc(kept + LOG_BLOCK_BYTES * BLOCKS_PER_READ);
@@ -100,6 +100,38 @@ async function findInHandle(
     buffer.copy(buffer, 0, read, read + kept);
   }
   return found;
+}
+
+/** Returns what adds to `found` the patterns that occur in bytes. */
+function searchFor(needles: readonly Buffer[], found: Set<number>): (bytes: Buffer) => void {
+  if (needles.length < MANY_PATTERNS || needles.some(({ length }) => length < PREFIX_BYTES)) {
+    return (bytes) => {
+      for (const [index, pattern] of needles.entries()) {
+        if (!found.has(index) && bytes.includes(pattern)) found.add(index);
+      }
+    };
+  }
+  // Each pattern costs a pass of its own above; here all of them cost one together.
+  const beginnings = new Uint8Array(2 ** 16);
+  const byPrefix = new Map<number, number[]>();
+  for (const [index, pattern] of needles.entries()) {
+    beginnings[pattern.readUInt16BE(0)] = 1;
+    const prefix = pattern.readUInt32BE(0);
+    byPrefix.set(prefix, [...(byPrefix.get(prefix) ?? []), index]);
+  }
+  return (bytes) => {
+    for (let at = 0; at + PREFIX_BYTES <= bytes.length; at++) {
+      if (beginnings[((bytes[at] as number) << 8) | (bytes[at + 1] as number)] === 0) continue;
+      for (const index of byPrefix.get(bytes.readUInt32BE(at)) ?? []) {
+        const pattern = needles[index] as Buffer;
+        if (
+          bytes.compare(pattern, 0, pattern.length, at, Math.min(at + pattern.length, bytes.length)) === 0
+        ) {
+          found.add(index);
+        }
+      }
+    }
+  };
 }
 
 // What a record that crosses the edge at `at` says on both sides.

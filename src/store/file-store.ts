@@ -71,6 +71,7 @@ export class FileStore {
   readonly #structure = new AsyncTurn();
   #session: StoreSession | undefined;
   #beginning: Promise<void> = Promise.resolve();
+  #collecting: NodeJS.Timeout | undefined;
 
   /** The vault makes its own. */
   constructor(host: FileStoreHost) {
@@ -463,13 +464,20 @@ export class FileStore {
     return this.#session;
   }
 
-  /** What fails in it is a warning. */
+  /** Not at once: many removals one after another are collected together. What fails in it is a warning. */
   #collectSoon(): void {
-    const session = this.#session;
-    if (session === undefined || session.ended.aborted || !this.#host.mayWrite) return;
-    void session.garbage.collect();
+    if (this.#collecting !== undefined || !this.#host.mayWrite) return;
+    this.#collecting = setTimeout(() => {
+      this.#collecting = undefined;
+      const session = this.#session;
+      if (session !== undefined && !session.ended.aborted) void session.garbage.collect();
+    }, COLLECT_MS);
+    this.#collecting.unref();
   }
 }
+
+/** How long after a removal its garbage is collected, in milliseconds. */
+const COLLECT_MS = 50;
 
 /** Flushes at once: more than the threads that a runtime has for them gain nothing. */
 const FLUSHES = 4;

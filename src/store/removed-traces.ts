@@ -60,11 +60,6 @@ export class RemovedTraces {
     return this.#running;
   }
 
-  /** Forgets all. */
-  end(): void {
-    clearTimeout(this.#timer);
-  }
-
   async #remove(): Promise<boolean> {
     const [prefixes, patterns] = [this.#prefixes, this.#patterns];
     if (prefixes.length === 0) return true;

@@ -31,6 +31,8 @@ export type StoreProblem =
   | { readonly problem: "missing"; readonly path: string }
   /** Parts of the content do not verify, or all of it. */
   | { readonly problem: "damaged"; readonly path: string; readonly ranges: readonly DamagedRange[] }
+  /** The content could not be read: the drive reports an error, or something else was put into its place. */
+  | { readonly problem: "unreadable"; readonly path: string; readonly errno: string }
   /** The CMK that the content is under does not serve: disabled, deleted, or waiting for deletion. */
   | { readonly problem: "key"; readonly path: string; readonly code: string }
   /** An object that no name leads to: the trace of a lost record. */
@@ -150,11 +152,13 @@ async function checkFile(
     }
   } catch (error) {
     check.signal.throwIfAborted();
-    if (!isCofferError(error) || error.code === "COFFER_IO") throw error;
+    if (!isCofferError(error)) throw error;
     // Removed or replaced since the names were gathered.
     const present = session.catalog.find(session.database, parts);
     if (present === undefined || hex(present.id) !== hex(record.id)) return;
-    if (error.code !== "COFFER_DAMAGED") check.tell({ problem: "key", path, code: error.code });
+    if (error.code === "COFFER_IO") {
+      check.tell({ problem: "unreadable", path, errno: String(error.details["errno"] ?? "UNKNOWN") });
+    } else if (error.code !== "COFFER_DAMAGED") check.tell({ problem: "key", path, code: error.code });
     else if (error.reason === "missing") check.tell({ problem: "missing", path });
     else check.tell({ problem: "damaged", path, ranges: [{ start: 0, end: record.size }] });
   }

@@ -28,6 +28,27 @@ describe("searching a database's files", () => {
     expect(await findBytesInFiles(fs, directory, [])).toEqual([]);
   });
 
+  test("finds the same of many patterns together as of each alone", async () => {
+    const directory = await scratch();
+    const path = join(directory, "000004.log");
+    await fc.assert(
+      fc.asyncProperty(
+        fc.array(fc.uint8Array({ minLength: 4, maxLength: 6, max: 2 }), { minLength: 8, maxLength: 20 }),
+        fc.uint8Array({ maxLength: 400, max: 2 }),
+        async (patterns, content) => {
+          await writeFile(path, content);
+          const together = await findBytesInFiles(fs, directory, patterns);
+          const alone: number[] = [];
+          for (const [index, pattern] of patterns.entries()) {
+            if ((await findBytesInFiles(fs, directory, [pattern])).length > 0) alone.push(index);
+          }
+          expect(together.map(({ pattern }) => pattern).sort((a, b) => a - b)).toEqual(alone);
+        },
+      ),
+      { numRuns: 50 },
+    );
+  });
+
   test("finds a pattern wherever it begins, over the edges of reads too", async () => {
     const directory = await scratch();
     const lengthBytes = 2 * 1_048_576 + 100;
