@@ -100,8 +100,6 @@ describe("the PIN", () => {
     for (const [pin, code] of [
       [null, "COFFER_ABORTED"],
       ["", "COFFER_INVALID_ARGUMENT"],
-      ["12\u00003456", "COFFER_INVALID_ARGUMENT"],
-      ["1234\ud800", "COFFER_INVALID_ARGUMENT"],
       ["123", "COFFER_PIN_LENGTH"],
       ["ä".repeat(128), "COFFER_PIN_LENGTH"],
     ] as const) {
