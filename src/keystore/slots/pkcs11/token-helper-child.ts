@@ -57,7 +57,10 @@ function parentPort(): HelperPort | undefined {
 
 function watchParent(): void {
   try {
-    const worker = new Worker(new URL("./parent-watch-worker.js", import.meta.url), { execArgv: [] });
+    const worker = new Worker(new URL("./parent-watch-worker.js", import.meta.url), {
+      execArgv: [],
+      workerData: process.ppid,
+    });
     worker.on("error", () => undefined);
     worker.unref();
   } catch {
