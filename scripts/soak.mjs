@@ -15,6 +15,7 @@ const FILES = {
   strace: "test/vault.strace.test.ts",
   faults: "test/vault.faults.test.ts",
   kms: "test/kms/kms.model.test.ts",
+  tokens: "test/tokens/ckr-matrix.e2e.test.ts",
 };
 const SUITES = Object.keys(FILES);
 const results = new URL("../docs/reliability.json", import.meta.url);
