@@ -18,6 +18,7 @@ const FILES = {
   calls: "test/storage/faults.test.ts",
   backup: "test/backup.crash.test.ts",
   kms: "test/kms/kms.model.test.ts",
+  tokens: "test/tokens/ckr-matrix.e2e.test.ts",
 };
 const SUITES = Object.keys(FILES);
 const results = new URL("../docs/reliability.json", import.meta.url);

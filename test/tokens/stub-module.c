@@ -202,27 +202,32 @@ static void set_tries(int slot, int value) {
   fclose(file);
 }
 
-static ulong_t unescaped(const char *from, byte_t *to, ulong_t room) {
-  ulong_t length = 0;
-  unsigned value;
-  while (*from != '\0' && length + 1 < room) {
-    if (*from == '%' && sscanf(from + 1, "%2x", &value) == 1) {
-      to[length++] = (byte_t)value;
-      from += 3;
-    } else {
-      to[length++] = (byte_t)*from++;
-    }
-  }
-  to[length] = 0;
-  return length;
+static int digit(char from) {
+  const char *digits = "0123456789abcdef0123456789ABCDEF";
+  const char *found = from == '\0' ? NULL : strchr(digits, from);
+  return found == NULL ? -1 : (int)(found - digits) % 16;
 }
 
-static void text_of(const char *value, char *to, ulong_t room) { unescaped(value, (byte_t *)to, room); }
+/* Of two hexadecimal digits; -1 where there are none. */
+static int byte_of(const char *from) {
+  int high = digit(from[0]), low = high < 0 ? -1 : digit(from[1]);
+  return low < 0 ? -1 : 16 * high + low;
+}
 
-static void hex_of(const char *value, blob_t *to) {
-  unsigned byte;
-  for (to->length = 0; to->length < sizeof to->bytes && sscanf(value, "%2x", &byte) == 1; value += 2)
-    to->bytes[to->length++] = (byte_t)byte;
+/* With %20 for a blank, and the like. */
+static void text_of(const char *from, char *to, ulong_t room) {
+  ulong_t length = 0;
+  while (*from != '\0' && length + 1 < room) {
+    int escaped = *from == '%' ? byte_of(from + 1) : -1;
+    to[length++] = escaped < 0 ? *from : (char)escaped;
+    from += escaped < 0 ? 1 : 3;
+  }
+  to[length] = '\0';
+}
+
+static void hex_of(const char *from, blob_t *to) {
+  for (to->length = 0; to->length < sizeof to->bytes && byte_of(from) >= 0; from += 2)
+    to->bytes[to->length++] = (byte_t)byte_of(from);
 }
 
 static void set_slot(slot_t *slot, const char *name, const char *value) {

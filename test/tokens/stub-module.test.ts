@@ -2,7 +2,7 @@ import { execFile } from "node:child_process";
 import { createECDH, randomBytes } from "node:crypto";
 import { promisify } from "node:util";
 import pkcs11js from "pkcs11js";
-import { beforeAll, describe, expect, test } from "vitest";
+import { describe, expect, test } from "vitest";
 import { fastScratchDirectories } from "../storage/scratch.ts";
 import { type StubKey, StubModule, type StubState, type StubToken } from "./stub-module.ts";
 import { tokenSoftware } from "./token-software.ts";
@@ -23,7 +23,7 @@ const RSA: StubKey = {
   raw: modulus,
 };
 
-beforeAll(tokenSoftware);
+await tokenSoftware();
 
 async function started(state: StubState): Promise<{ stub: StubModule; p11: pkcs11js.PKCS11 }> {
   const stub = await StubModule.make(await scratch(), state);
@@ -84,12 +84,15 @@ describe("the stub module", () => {
     p11.C_Logout(session);
     expect(ckrOf(() => p11.C_DeriveKey(session, agreement, ec, []))).toBe(0x101);
     p11.C_Finalize();
-    expect(await stub.logins()).toEqual([0, 0, 0]);
-    expect(await stub.answers("C_Login")).toEqual([0xa0, 0, 0x100]);
-    const log = (await stub.entries()).map(({ details }) => details).join("\n");
+    expect(stub.logins()).toEqual([0, 0, 0]);
+    expect(stub.answers("C_Login")).toEqual([0xa0, 0, 0x100]);
+    const log = stub
+      .entries()
+      .map(({ details }) => details)
+      .join("\n");
     expect(log).toContain("length=6");
     expect(log).not.toMatch(/123456|654321/u);
-    expect((await stub.calls()).at(-1)).toBe("C_Finalize");
+    expect(stub.calls().at(-1)).toBe("C_Finalize");
   });
 
   test("counts wrong PINs over processes, says so in its flags, and locks", async () => {
@@ -141,9 +144,9 @@ describe("the stub module", () => {
     expect(ckrOf(() => p11.C_GetTokenInfo(slot))).toBe(0x30);
     expect(ckrOf(() => p11.C_GetTokenInfo(slot))).toBe(0);
     expect(ckrOf(() => p11.C_OpenSession(slot, 4))).toBe(0x8000_0001);
-    await stub.set({ rules: [{ call: "C_GetTokenInfo", does: { ckr: 0x6 } }] });
+    stub.set({ rules: [{ call: "C_GetTokenInfo", does: { ckr: 0x6 } }] });
     expect(ckrOf(() => p11.C_GetTokenInfo(slot))).toBe(0x6);
-    await stub.set({ rules: [], tokens: [{ label: "one", isPresent: false }] });
+    stub.set({ rules: [], tokens: [{ label: "one", isPresent: false }] });
     expect(p11.C_GetSlotList(true)).toEqual([]);
     expect(p11.C_GetSlotList(false).length).toBe(1);
     p11.C_Finalize();
@@ -211,6 +214,6 @@ describe("the stub module", () => {
     await expect(promisify(execFile)(process.execPath, ["-e", source, stub.module])).rejects.toMatchObject(
       typeof end === "string" ? { signal: end } : { code: end },
     );
-    expect(await stub.calls()).toEqual(["C_Initialize", "C_GetSlotList"]);
+    expect(stub.calls()).toEqual(["C_Initialize", "C_GetSlotList"]);
   });
 });

@@ -3,19 +3,20 @@
  * for as long as it likes, and nobody would be left to end it.
  * @module
  */
-import { kill, pid, ppid } from "node:process";
 import process from "node:process";
+import { workerData } from "node:worker_threads";
 
 const INTERVAL_MS = 250;
-const parent: number = ppid;
+/** As the main thread saw it: this one may begin after the parent's end. */
+const parent = workerData as number;
 
 setInterval(() => {
-  if (process.ppid !== parent || !isAlive(parent)) kill(pid, "SIGKILL");
+  if (process.ppid !== parent || !isAlive(parent)) process.kill(process.pid, "SIGKILL");
 }, INTERVAL_MS);
 
-function isAlive(process: number): boolean {
+function isAlive(pid: number): boolean {
   try {
-    kill(process, 0);
+    process.kill(pid, 0);
     return true;
   } catch (error) {
     return (error as NodeJS.ErrnoException).code !== "ESRCH";

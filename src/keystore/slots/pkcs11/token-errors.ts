@@ -111,7 +111,10 @@ const OPERATION_FAILED: Outcome = {
   code: "COFFER_TOKEN_OPERATION_FAILED",
   message: "The token refuses the operation. Try it with its vendor's tool, and use another way in.",
 };
-const CANCELLED: Outcome = { code: "COFFER_ABORTED", message: "The operation was cancelled at the token." };
+const CANCELLED: Outcome = {
+  code: "COFFER_ABORTED",
+  message: "The operation was cancelled at the token. Try again, or use another way in.",
+};
 const UNSUITABLE: Outcome = {
   code: "COFFER_TOKEN_KEY_UNSUITABLE",
   message:
@@ -131,17 +134,20 @@ const TOUCH: Outcome = {
     "The token was not touched in time, or its key wants the PIN again. Try again, and touch it when it blinks.",
 };
 
+const LOOK_AGAIN: ReadonlyMap<number, Outcome> = new Map([
+  ...entries(CANCELLED, 0x50, 0x200),
+  ...entries(REMOVED, 0x32, 0xe0, 0xe1),
+]);
 /** Numbers that mean the same wherever a token has been found. */
 const BY_NUMBER: Readonly<Record<Exclude<HelperStage, "binding" | "load">, ReadonlyMap<number, Outcome>>> = {
   init: new Map(),
   find: new Map([...entries(NOT_PRESENT, 0x3, 0x32, 0xe0, 0xe1), ...entries(INIT_FAILED, 0x190)]),
   login: new Map([
+    ...LOOK_AGAIN,
     ...entries(INCORRECT, 0xa0),
     ...entries(PROBLEMS["pin-locked"], 0xa4),
     ...entries(PROBLEMS["pin-length"], 0xa2, 0xa1, 0x7),
     ...entries(PIN_UNUSABLE, 0xa3, 0x102),
-    ...entries(CANCELLED, 0x50, 0x200),
-    ...entries(REMOVED, 0x32, 0xe0, 0xe1),
   ]),
   operate: new Map([
     ...entries(TOUCH, 0x101),
@@ -198,7 +204,9 @@ function outcomeOf(failure: HelperFailure): Outcome {
   if (stage === "find" && ckr === DEVICE_ERROR) return NOT_PRESENT;
   if (stage === "login" && ckr === 0xa0 && failure.isLocked === true) return PROBLEMS["pin-locked"];
   if (failure.isRemoved === true) return REMOVED;
-  return (ckr === undefined ? undefined : BY_NUMBER[stage].get(ckr)) ?? OPERATION_FAILED;
+  // What the token says of itself right before the login is no word about the PIN.
+  const known = stage === "login" && failure.call === "C_GetTokenInfo" ? LOOK_AGAIN : BY_NUMBER[stage];
+  return (ckr === undefined ? undefined : known.get(ckr)) ?? OPERATION_FAILED;
 }
 
 function loadFailure(loader: string): Outcome {

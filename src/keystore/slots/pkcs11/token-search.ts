@@ -67,10 +67,10 @@ export async function searchTokens<T>(
 }
 
 function lookAround(cryptoki: Cryptoki, criteria: TokenCriteria): TokensSeen {
-  const slots = cryptoki.slots(true);
   const tokens: FoundToken[] = [];
   const labels: string[] = [];
   const failures: CryptokiError[] = [];
+  const slots = trying(failures, () => cryptoki.slots(true)) ?? [];
   for (const slot of slots) {
     trying(failures, () => {
       const raw = cryptoki.tokenInfo(slot);

@@ -1,5 +1,7 @@
 import { type ChildProcess, fork } from "node:child_process";
+import { createECDH } from "node:crypto";
 import { chmod, copyFile, mkdir, readdir, readFile, writeFile } from "node:fs/promises";
+import { existsSync } from "node:fs";
 import { join } from "node:path";
 import { inspect } from "node:util";
 import { beforeAll, describe, expect, test } from "vitest";
@@ -16,6 +18,7 @@ import type { SpawnHelper } from "../../../../src/keystore/slots/pkcs11/helper-p
 import { passphraseWith } from "../../../../src/keystore/slots/passphrase.ts";
 import { digest } from "../../../../src/crypto/hmac.ts";
 import { distUrl, fastScratchDirectories, kill, startModule } from "../../../storage/scratch.ts";
+import { StubModule, USUAL_FLAGS } from "../../../tokens/stub-module.ts";
 import {
   addToken,
   byToken,
@@ -97,8 +100,6 @@ describe("the PIN", () => {
     for (const [pin, code] of [
       [null, "COFFER_ABORTED"],
       ["", "COFFER_INVALID_ARGUMENT"],
-      ["12\u00003456", "COFFER_INVALID_ARGUMENT"],
-      ["1234\ud800", "COFFER_INVALID_ARGUMENT"],
       ["123", "COFFER_PIN_LENGTH"],
       ["ä".repeat(128), "COFFER_PIN_LENGTH"],
     ] as const) {
@@ -171,6 +172,53 @@ describe("the PIN", () => {
   });
 });
 
+describe("the last try of a PIN", () => {
+  const point = createECDH("prime256v1").generateKeys();
+  const key = { kind: "ec", id: "03", point, z: new Uint8Array(32) } as const;
+  const LAST_TRY = USUAL_FLAGS | 0x2_0000;
+
+  test("is not spent on one that was given beforehand: A-36", async () => {
+    const stub = await StubModule.make(await scratch(), {
+      tokens: [{ label: "t", flags: LAST_TRY, keys: [key] }],
+    });
+    const access = { module: stub.module, env: {} };
+    const unlock = byToken(access, { keyId: "03", pin: "123456" });
+    await expect(createVault(await scratch(), { unlock })).rejects.toMatchObject({
+      code: "COFFER_PIN_NOT_USABLE",
+      details: { reason: "final-try" },
+    });
+    const { unlocker, asked } = tokenOf(access, { keyId: "03", pin: undefined });
+    await expect(createVault(await scratch(), { unlock: unlocker })).rejects.toMatchObject({
+      details: { reason: "pin" },
+    });
+    expect(asked).toEqual([]);
+    expect(await stub.logins()).toEqual([]);
+  });
+
+  test("is not spent where another program used one meanwhile, nor on another card", async () => {
+    const stub = await StubModule.make(await scratch(), { tokens: [{ label: "t", keys: [key] }] });
+    const access = { module: stub.module, env: {} };
+    const typedWhile = (change: Parameters<StubModule["set"]>[0]): Unlocker =>
+      byToken(access, {
+        keyId: "03",
+        pin: async () => {
+          await stub.set(change);
+          return "123456";
+        },
+      });
+    const nearlyLocked = typedWhile({ tokens: [{ label: "t", flags: LAST_TRY, keys: [key] }] });
+    await expect(createVault(await scratch(), { unlock: nearlyLocked })).rejects.toMatchObject({
+      code: "COFFER_PIN_NOT_USABLE",
+    });
+    await stub.set({ tokens: [{ label: "t", keys: [key] }] });
+    const swapped = typedWhile({ tokens: [{ label: "other", keys: [key] }] });
+    await expect(createVault(await scratch(), { unlock: swapped })).rejects.toMatchObject({
+      code: "COFFER_TOKEN_REMOVED",
+    });
+    expect(await stub.logins()).toEqual([]);
+  });
+});
+
 describe("the helper's process", () => {
   test("tells of its work, and serves four unlocks at once, one after another", async () => {
     const events: string[] = [];
@@ -226,6 +274,22 @@ describe("the helper's process", () => {
     expect((await helpers()).length).toBe(1);
     await kill(child);
     await expect.poll(helpers, { timeout: 3000 }).toEqual([]);
+  });
+
+  test("ends with its parent while its module hangs", async () => {
+    const stub = await StubModule.make(await scratch(), {
+      tokens: [{ label: "t" }],
+      rules: [{ call: "C_Initialize", does: "hang" }],
+    });
+    const source = `
+      const { listTokens } = await import(${JSON.stringify(distUrl("index.js"))});
+      console.log("listing");
+      await listTokens({ module: process.argv[1] });`;
+    const { child } = await startModule(source, [stub.module]);
+    const pid = await stub.began("C_Initialize");
+    await kill(child);
+    const isRunning = (): boolean => existsSync(`/proc/${pid}`);
+    await expect.poll(isRunning, { timeout: 5000 }).toBe(false);
   });
 
   test("is started by the application's hook, over Electron's port too", async () => {
