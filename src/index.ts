@@ -128,6 +128,24 @@ export type {
   RestoreVaultOptions,
   UnlockVaultOptions,
 } from "./vault-options.ts";
+export type { StoreMetadata } from "./formats/store-metadata.ts";
+export type { ContentSource } from "./store/content-source.ts";
+export type { ExportedTree, ExportOptions, ExportSkipReason } from "./store/export-tree.ts";
+export type { FileStore, StoreUsage } from "./store/file-store.ts";
+export type { ImportedTree, ImportOptions, ImportSkipReason } from "./store/import-tree.ts";
+export type { StoreEntry } from "./store/listing.ts";
+export type { StoredFile } from "./store/read-content.ts";
+export type { ReencryptedFiles, RenewOptions, RewrappedStore } from "./store/renew-contents.ts";
+export type {
+  CopyOptions,
+  DamagedRange,
+  MoveOptions,
+  RemoveOptions,
+  StoreCallOptions,
+  StoreReadOptions,
+  WriteOptions,
+} from "./store/store-options.ts";
+export type { StoreProblem, StoreVerification, VerifyOptions } from "./store/verify.ts";
 export {
   type CreatedVault,
   type CreatedVaultWithoutRecovery,

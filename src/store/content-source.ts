@@ -3,6 +3,7 @@
  * @module
  */
 import { assertPath } from "../envelope/file-options.ts";
+import type { SourceFile } from "../envelope/source-file.ts";
 import { utf8 } from "../bytes.ts";
 
 /**
@@ -14,7 +15,9 @@ export type ContentSource = Uint8Array | string | AsyncIterable<Uint8Array> | { 
 export type KnownSource =
   | { readonly kind: "bytes"; readonly bytes: Uint8Array }
   | { readonly kind: "pieces"; readonly pieces: AsyncIterable<Uint8Array> }
-  | { readonly kind: "path"; readonly path: string };
+  | { readonly kind: "path"; readonly path: string }
+  /** Open already, and closed by who has opened it. */
+  | { readonly kind: "file"; readonly file: SourceFile };
 
 /** @throws TypeError for anything else. */
 export function sourceOf(content: ContentSource): KnownSource {

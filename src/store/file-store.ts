@@ -4,6 +4,7 @@
  */
 import { ReadableStream } from "node:stream/web";
 import { anySignal } from "../envelope/envelope-ground.ts";
+import { assertPath } from "../envelope/file-options.ts";
 import { InvalidArgumentError } from "../errors.ts";
 import { type EntryRecord, TABLES } from "../formats/records/tables.ts";
 import { encodeMetadata } from "../formats/store-metadata.ts";
@@ -13,6 +14,8 @@ import { redact } from "../secret.ts";
 import { nothingThere } from "./catalog.ts";
 import { type ContentSource, sourceOf } from "./content-source.ts";
 import { copyTree } from "./copy-tree.ts";
+import { type ExportedTree, type ExportOptions, exportTree } from "./export-tree.ts";
+import { type ImportedTree, type ImportOptions, importTree } from "./import-tree.ts";
 import { describeEntry, type StoreEntry, type WalkedEntry, walkEntries } from "./listing.ts";
 import { Objects } from "./objects.ts";
 import {
@@ -287,6 +290,51 @@ export class FileStore {
         alone: (work) => this.#structure.alone(work),
       }),
     );
+  }
+
+  /**
+   * Brings a file of the disk, or what a folder holds, into a directory of the store. Links are not followed. When it
+   * is ended by a signal or an error, what was imported stays, whole files only: `resume` does the rest.
+   * @param source path on the disk. @param into directory of the store. @defaultValue the topmost
+   * @throws LimitExceededError, and what the CMK answers. What cannot be imported is told to `onSkip`, and counted.
+   */
+  async importFrom(source: string, into = "", options: ImportOptions = {}): Promise<ImportedTree> {
+    assertPath("source", source);
+    assertStoreOptions("importFrom", options);
+    const parts = parseStorePath(into, "into");
+    return this.#run(options, (session, signal) =>
+      importTree(session, source, parts, options, {
+        signal,
+        onUse: this.#onUse,
+        commit: (work) => this.#structure.shared(work),
+        flush: () => this.#flush(),
+      }),
+    );
+  }
+
+  /**
+   * Writes a file of the store, or what a directory holds, into a folder of the disk, which is made if need be: files
+   * of mode 0600, with their times, each whole or not at all. Names that this system refuses are written otherwise, and
+   * told. Nothing is written through links.
+   * @param path in the store; `""` for all of it. @param destination path of the folder.
+   * @throws NotFoundError, and what the CMK answers. What is not written is told to `onSkip`, and counted.
+   */
+  async exportTo(path: string, destination: string, options: ExportOptions = {}): Promise<ExportedTree> {
+    assertPath("destination", destination);
+    assertStoreOptions("exportTo", options);
+    const parts = parseStorePath(path, "path");
+    return this.#run(options, (session, signal) => {
+      const { catalog, database } = session;
+      const record = catalog.find(database, parts);
+      const source =
+        record?.kind === "file"
+          ? { parts, record }
+          : { parts, directoryId: catalog.directory(database, parts) };
+      return exportTree(session, source, destination, options, {
+        signal,
+        open: (entry) => this.#openEntry(session, entry, signal),
+      });
+    });
   }
 
   /**

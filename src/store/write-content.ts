@@ -95,7 +95,8 @@ async function writeSource(
   source: KnownSource,
   options: IdentifiedOptions,
 ): Promise<NewContent> {
-  if (source.kind === "path") return writeFile(host, objects, source.path, options);
+  if (source.kind === "path") return writePath(host, objects, source.path, options);
+  if (source.kind === "file") return writeFile(host, objects, source.file, options);
   if (source.kind === "pieces") return writePieces(host, objects, source.pieces, options);
   const progress = new Progress(options.onProgress, source.bytes.length);
   const content =
@@ -108,7 +109,7 @@ async function writeSource(
   return content;
 }
 
-async function writeFile(
+async function writePath(
   host: FileStoreHost,
   objects: Objects,
   path: string,
@@ -116,34 +117,35 @@ async function writeFile(
 ): Promise<NewContent> {
   const source = await openSource(host.fs, path);
   try {
-    const { size } = source.stats;
-    const modifiedAtMs = Math.max(0, Math.trunc(source.stats.modifiedAtMs));
-    const progress = new Progress(options.onProgress, size);
-    const content =
-      size <= INLINE_BYTES
-        ? await sealSmallFile(host, source, options)
-        : await writeObject(host, objects, options, async (object, beginning) => {
-            const { segments, bytes } = beginning;
-            const plan = sealPlan(bytes.length, source, segments.plaintextBytes);
-            const { signal } = options;
-            const body = {
-              plan,
-              end: plan.segments,
-              source,
-              destination: object,
-              segments,
-              progress,
-              signal,
-            };
-            await workOnBody(host, { ...body, preface: bytes });
-            await assertUnchanged(host.fs, source);
-            return size;
-          });
-    await progress.finish();
-    return { ...content, modifiedAtMs };
+    return await writeFile(host, objects, source, options);
   } finally {
     await source.handle.close().catch(() => undefined);
   }
+}
+
+async function writeFile(
+  host: FileStoreHost,
+  objects: Objects,
+  source: SourceFile,
+  options: IdentifiedOptions,
+): Promise<NewContent> {
+  const { size } = source.stats;
+  const modifiedAtMs = Math.max(0, Math.trunc(source.stats.modifiedAtMs));
+  const progress = new Progress(options.onProgress, size);
+  const content =
+    size <= INLINE_BYTES
+      ? await sealSmallFile(host, source, options)
+      : await writeObject(host, objects, options, async (object, beginning) => {
+          const { segments, bytes } = beginning;
+          const plan = sealPlan(bytes.length, source, segments.plaintextBytes);
+          const { signal } = options;
+          const body = { plan, end: plan.segments, source, destination: object, segments, progress, signal };
+          await workOnBody(host, { ...body, preface: bytes });
+          await assertUnchanged(host.fs, source);
+          return size;
+        });
+  await progress.finish();
+  return { ...content, modifiedAtMs };
 }
 
 async function sealSmallFile(

@@ -1,0 +1,287 @@
+/**
+ * A folder of the disk into the store: files, empty folders, times. Links are not followed, and nothing outside the
+ * folder is read.
+ * @module
+ */
+import { basename, dirname, join } from "node:path";
+import { Progress, type ProgressListener } from "../envelope/progress.ts";
+import type { SourceFile } from "../envelope/source-file.ts";
+import { isCofferError } from "../errors.ts";
+import { parseStorePath } from "../formats/store-path.ts";
+import {
+  type DirectoryEntry,
+  type FileSystem,
+  hasErrno,
+  UnexpectedFileError,
+} from "../storage/file-system.ts";
+import { ioError } from "../storage/io-error.ts";
+import { concurrently } from "./concurrently.ts";
+import type { DurabilityOption, StoreCallOptions, StoreKeyOption } from "./store-options.ts";
+import type { StoreSession } from "./store-session.ts";
+import { writeContent } from "./write-content.ts";
+
+/** Why something was left out of an import. */
+export type ImportSkipReason =
+  /** A symbolic link. */
+  | "link"
+  /** A pipe, a socket, a device. */
+  | "special"
+  /** A name that is not UTF-8, is no name in the store, or is too long. */
+  | "name"
+  /** A file of this name is in the store, or a directory where a file was. */
+  | "exists"
+  /** The vault's own folder. */
+  | "vault"
+  /** It was changed, moved or removed while it was imported. */
+  | "changed"
+  /** This user may not read it. */
+  | "denied";
+
+export interface ImportOptions extends StoreCallOptions, StoreKeyOption, DurabilityOption {
+  /** Replaces files of the store. @defaultValue false: they are passed over, and told */
+  readonly overwrite?: boolean | undefined;
+  /** Passes over files that are in the store with the same length and time, so that an import is made to the end. */
+  readonly resume?: boolean | undefined;
+  /** Told bytes that were imported or passed over, and of all. */
+  readonly onProgress?: ProgressListener | undefined;
+  /** Told what is left out: its path on the disk, and why. */
+  readonly onSkip?:
+    ((skipped: { readonly path: string; readonly reason: ImportSkipReason }) => void) | undefined;
+}
+
+export interface ImportedTree {
+  readonly files: number;
+  readonly directories: number;
+  /** Plaintext bytes of the files. */
+  readonly bytes: number;
+  /** Files that `resume` has passed over. */
+  readonly unchanged: number;
+  readonly skipped: number;
+}
+
+/** Small files share their commits. */
+const AT_ONCE = 16;
+
+interface FoundFile {
+  readonly path: string;
+  readonly parts: readonly string[];
+  readonly size: number;
+}
+
+interface FoundTree {
+  readonly files: FoundFile[];
+  readonly directories: (readonly string[])[];
+}
+
+export interface Importing {
+  readonly signal: AbortSignal;
+  readonly onUse: () => void;
+  /** Performs a change in turn with those that look into directories. */
+  readonly commit: <T>(work: () => Promise<T>) => Promise<T>;
+  readonly flush: () => Promise<void>;
+}
+
+/** See `FileStore.importFrom`. */
+export async function importTree(
+  session: StoreSession,
+  source: string,
+  into: readonly string[],
+  options: ImportOptions,
+  { signal, onUse, commit, flush }: Importing,
+): Promise<ImportedTree> {
+  session.assertWritable();
+  const { catalog, host } = session;
+  let skipped = 0;
+  const skip = (path: string, reason: ImportSkipReason): void => {
+    skipped += 1;
+    options.onSkip?.({ path, reason });
+  };
+  const root = await canonical(host.fs, source);
+  const found = await scan(session, root, into, signal, skip);
+  const progress = new Progress(
+    options.onProgress,
+    found.files.reduce((sum, { size }) => sum + size, 0),
+  );
+  let [files, bytes, unchanged, directories] = [0, 0, 0, 0];
+  await concurrently(found.directories, AT_ONCE, async (parts) => {
+    signal.throwIfAborted();
+    try {
+      await commit(() => session.change((change) => void catalog.makeDirectory(change, parts)));
+      directories += 1;
+    } catch (error) {
+      if (!isInTheWay(error)) throw error;
+      skip(join(root, ...parts.slice(into.length)), "exists");
+    }
+  });
+  await concurrently(found.files, AT_ONCE, async (file) => {
+    signal.throwIfAborted();
+    const outcome = await importFile(session, file, options, { signal, onUse, commit });
+    progress.add(file.size);
+    if (outcome === "unchanged") unchanged += 1;
+    else if (typeof outcome === "string") skip(file.path, outcome);
+    else {
+      files += 1;
+      bytes += outcome.bytes;
+    }
+  });
+  await flush();
+  await progress.finish();
+  return { files, directories, bytes, unchanged, skipped };
+}
+
+async function canonical(fs: FileSystem, source: string): Promise<string> {
+  try {
+    return await fs.realpath(source);
+  } catch (error) {
+    throw ioError(error, "read what is to be imported", source);
+  }
+}
+
+async function scan(
+  { host }: StoreSession,
+  root: string,
+  into: readonly string[],
+  signal: AbortSignal,
+  skip: (path: string, reason: ImportSkipReason) => void,
+): Promise<FoundTree> {
+  const { fs } = host;
+  const found: FoundTree = { files: [], directories: [] };
+  const add = async (
+    path: string,
+    { name, kind }: DirectoryEntry,
+    parts: readonly string[],
+  ): Promise<void> => {
+    const place = placeOf(parts, name);
+    if (kind === "symlink") return skip(path, "link");
+    if (kind === "other") return skip(path, "special");
+    if (place === undefined) return skip(path, "name");
+    if (kind === "file") {
+      const size = (await statsOf(fs, path))?.size;
+      if (size === undefined) return skip(path, "changed");
+      found.files.push({ path, parts: place, size });
+    } else if (path === host.directory) skip(path, "vault");
+    else {
+      found.directories.push(place);
+      open.push({ path, parts: place });
+    }
+  };
+  const open: { readonly path: string; readonly parts: readonly string[] }[] = [];
+  const { kind } = (await statsOf(fs, root)) ?? { kind: "other" };
+  if (kind === "directory" && root !== host.directory) open.push({ path: root, parts: into });
+  else await add(root, { name: basename(root), kind }, into);
+  for (let directory = open.pop(); directory !== undefined; directory = open.pop()) {
+    signal.throwIfAborted();
+    const { path, parts } = directory;
+    const entries = await entriesOf(fs, path);
+    if (typeof entries === "string") skip(path, entries);
+    else for (const entry of entries) await add(join(path, entry.name), entry, parts);
+  }
+  return found;
+}
+
+/** A folder that has become a link meanwhile would lead elsewhere. */
+async function entriesOf(
+  fs: FileSystem,
+  path: string,
+): Promise<readonly DirectoryEntry[] | ImportSkipReason> {
+  try {
+    const entries = await fs.readDirectory(path);
+    return (await fs.realpath(path)) === path ? entries : "changed";
+  } catch (error) {
+    return reasonOf(error) ?? Promise.reject(ioError(error, "read a folder that is to be imported"));
+  }
+}
+
+async function statsOf(
+  fs: FileSystem,
+  path: string,
+): Promise<{ size: number; kind: DirectoryEntry["kind"] } | undefined> {
+  try {
+    return await fs.lstat(path);
+  } catch (error) {
+    if (reasonOf(error) !== undefined) return undefined;
+    throw ioError(error, "look at a file that is to be imported");
+  }
+}
+
+/** Returns the path in the store, or undefined where it would be none. */
+function placeOf(parts: readonly string[], name: string): string[] | undefined {
+  // What stands for bytes that are no UTF-8: such a file would not be found by its name.
+  if (name.includes("\ufffd")) return undefined;
+  try {
+    return parseStorePath([...parts, name].join("/"), "name");
+  } catch (error) {
+    if (isCofferError(error)) return undefined;
+    throw error;
+  }
+}
+
+async function importFile(
+  session: StoreSession,
+  { path, parts }: FoundFile,
+  { keyId, durability = "durable", overwrite = false, resume = false }: ImportOptions,
+  { signal, onUse, commit }: Omit<Importing, "flush">,
+): Promise<{ readonly bytes: number } | ImportSkipReason | "unchanged"> {
+  const { host, catalog, database, objects, use } = session;
+  const opened = await openStill(host.fs, path);
+  if (typeof opened === "string") return opened;
+  try {
+    const before = catalog.find(database, parts);
+    const { size } = opened.stats;
+    const modifiedAtMs = Math.max(0, Math.trunc(opened.stats.modifiedAtMs));
+    const isSame = before?.kind === "file" && before.size === size && before.modified === modifiedAtMs;
+    if (resume && isSame) return "unchanged";
+    if (before !== undefined && (before.kind === "directory" || !overwrite)) return "exists";
+    const isDurable = durability === "durable";
+    const content = { kind: "file", file: opened } as const;
+    const written = await writeContent(host, objects, use, content, { keyId, isDurable, signal, onUse });
+    try {
+      await commit(() =>
+        session.name(written.content, (change) =>
+          catalog.putFile(change, parts, written.content, { overwrite, metadata: before?.metadata }),
+        ),
+      );
+      if (!isDurable && written.content.headerTag !== undefined) use.owesFlush(written.content.id);
+      return { bytes: size };
+    } finally {
+      written.end();
+    }
+  } catch (error) {
+    if (isInTheWay(error)) return "exists";
+    if (isCofferError(error, "COFFER_SOURCE_CHANGED")) return "changed";
+    throw error;
+  } finally {
+    await opened.handle.close().catch(() => undefined);
+  }
+}
+
+/** Opens a file where it was found: neither it nor a folder on the way may have become a link. */
+async function openStill(fs: FileSystem, path: string): Promise<SourceFile | ImportSkipReason> {
+  try {
+    const handle = await fs.open(path, "read");
+    try {
+      const folder = dirname(path);
+      if ((await fs.realpath(folder)) === folder) return { path, handle, stats: handle.opened };
+    } catch (error) {
+      await handle.close().catch(() => undefined);
+      throw error;
+    }
+    await handle.close().catch(() => undefined);
+    return "changed";
+  } catch (error) {
+    return reasonOf(error) ?? Promise.reject(ioError(error, "read a file that is to be imported"));
+  }
+}
+
+function reasonOf(error: unknown): ImportSkipReason | undefined {
+  if (error instanceof UnexpectedFileError || hasErrno(error, "ENOENT", "ENOTDIR", "ELOOP")) return "changed";
+  return hasErrno(error, "EACCES", "EPERM") ? "denied" : undefined;
+}
+
+/** Something of another kind has the name, or has taken it meanwhile. */
+function isInTheWay(error: unknown): boolean {
+  return (
+    isCofferError(error, "COFFER_ALREADY_EXISTS") ||
+    (isCofferError(error, "COFFER_INVALID_ARGUMENT") && error.reason === "not-directory")
+  );
+}
