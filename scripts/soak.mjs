@@ -15,6 +15,8 @@ const FILES = {
   strace: "test/vault.strace.test.ts",
   faults: "test/vault.faults.test.ts",
   kms: "test/kms/kms.model.test.ts",
+  "file-damage": "test/envelope/files.damage.test.ts",
+  "large-file": "test/envelope/files.large.test.ts",
 };
 const SUITES = Object.keys(FILES);
 const results = new URL("../docs/reliability.json", import.meta.url);
