@@ -19,21 +19,29 @@ export async function segmentSizes({ fileRounds, partBytes, reads, isQuick }) {
     const source = join(folder, "source");
     await makeFile(source, partBytes);
     const child = await start();
-    const works = SIZES.map((segmentBytes) => [
-      segmentBytes,
-      async () =>
-        (await child.ask({ type: "encrypt", source, destination: join(folder, "sealed"), segmentBytes }))
-          .seconds,
-    ]);
-    const took = await inRounds(fileRounds, Object.fromEntries(works), { isWarm: isQuick });
-    const lines = SIZES.map((segmentBytes) =>
-      rateLine({
-        question: "segment sizes",
-        what: `encryptFile, ${sizeText(segmentBytes)} segments`,
-        bytes: partBytes,
-        took: took[segmentBytes],
-        ...(segmentBytes > SIZES[0] && { baseline: sizeText(SIZES[0]), baselineTook: took[SIZES[0]] }),
-      }),
+    const works = {};
+    for (const segmentBytes of SIZES) {
+      const sealed = join(folder, `sealed-${segmentBytes}`);
+      const seconds = async (job) => (await child.ask(job)).seconds;
+      works[`encryptFile, ${segmentBytes}`] = () =>
+        seconds({ type: "encrypt", source, destination: sealed, segmentBytes });
+      works[`decryptFile, ${segmentBytes}`] = () =>
+        seconds({ type: "decrypt", source: sealed, destination: join(folder, "opened") });
+    }
+    const took = await inRounds(fileRounds, works, { isWarm: isQuick });
+    const lines = ["encryptFile", "decryptFile"].flatMap((name) =>
+      SIZES.map((segmentBytes) =>
+        rateLine({
+          question: "segment sizes",
+          what: `${name}, ${sizeText(segmentBytes)} segments`,
+          bytes: partBytes,
+          took: took[`${name}, ${segmentBytes}`],
+          ...(segmentBytes > SIZES[0] && {
+            baseline: sizeText(SIZES[0]),
+            baselineTook: took[`${name}, ${SIZES[0]}`],
+          }),
+        }),
+      ),
     );
     return [...lines, ...(await readsOf(folder, source, reads))];
   });
@@ -44,7 +52,7 @@ async function readsOf(folder, source, reads) {
     const readers = [];
     try {
       for (const segmentBytes of SIZES) {
-        const sealed = join(folder, `sealed-${segmentBytes}`);
+        const sealed = join(folder, `to-read-${segmentBytes}`);
         await vault.encryptFile(source, sealed, { segmentBytes });
         readers.push(await vault.openFile(sealed));
       }

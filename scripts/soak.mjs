@@ -19,6 +19,8 @@ const FILES = {
   backup: "test/backup.crash.test.ts",
   kms: "test/kms/kms.model.test.ts",
   tokens: "test/tokens/ckr-matrix.e2e.test.ts",
+  "file-damage": "test/envelope/files.damage.test.ts",
+  "large-file": "test/envelope/files.large.test.ts",
 };
 const SUITES = Object.keys(FILES);
 const results = new URL("../docs/reliability.json", import.meta.url);

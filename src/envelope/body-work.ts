@@ -29,7 +29,10 @@ export interface BodyWork {
   readonly signal: AbortSignal | undefined;
 }
 
-/** Writes the preface, and seals or opens the segments, of which there is one with a preface. When it rejects, nothing of it is under way any more. */
+/**
+ * Writes the preface, and seals or opens the segments; with a preface there is one at least. When it rejects, nothing of
+ * it is under way any more.
+ */
 export async function workOnBody(ground: EnvelopeGround, work: BodyWork): Promise<void> {
   if (ground.mayUseWorkers && work.plan.plaintextBytes >= MIN_WORKER_BYTES) {
     const shared = new SharedProgress();

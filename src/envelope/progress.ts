@@ -36,8 +36,8 @@ export class Progress {
   /** Tells that all is done, once it is true of the destination too. */
   async finish(): Promise<void> {
     if (this.#listener === undefined) return;
-    const waitMs = this.#waitMs();
-    if (waitMs > 0) await delay(waitMs);
+    // A timer may be a little early.
+    for (let waitMs = this.#waitMs(); waitMs > 0; waitMs = this.#waitMs()) await delay(Math.ceil(waitMs));
     this.#bytes = this.#totalBytes;
     this.#tell();
   }
@@ -47,7 +47,7 @@ export class Progress {
   }
 
   #tell(): void {
-    this.#toldAtMs = performance.now();
     this.#listener?.({ bytes: this.#bytes, totalBytes: this.#totalBytes });
+    this.#toldAtMs = performance.now();
   }
 }

@@ -6,6 +6,7 @@ import { availableParallelism } from "node:os";
 import { Worker } from "node:worker_threads";
 import { IoError } from "../errors.ts";
 import { wipe } from "../secret.ts";
+import { takeTurn } from "./turns.ts";
 import { fromFailure, type WorkerAnswer, type WorkerJob } from "./worker-job.ts";
 
 /** Threads that wait for nothing are ended after this time, in milliseconds. */
@@ -140,7 +141,11 @@ class WorkerPool {
     this.#running += 1;
     try {
       const url = workerUrl ?? new URL("./file-worker.js", import.meta.url);
-      while (this.#workers.size < poolSize()) {
+      for (let missing = poolSize() - this.#workers.size; missing > 0; missing--) {
+        // Each start holds the caller's thread for a millisecond.
+        await takeTurn();
+        // Another file may have started them meanwhile.
+        if (this.#workers.size === poolSize()) break;
         this.#workers.add(new FileWorker(url, (worker) => this.#workers.delete(worker)));
       }
       await work([...this.#workers]);
@@ -175,6 +180,7 @@ export async function performInWorkers(
   onFailure: () => void,
 ): Promise<void> {
   await pool.use(async (workers) => {
+    if (workers.length === 0) throw new WorkerUnavailableError("no worker could be started");
     const results = await Promise.allSettled(
       workers.map(async (worker) => {
         lastJob += 1;

@@ -64,12 +64,22 @@ describe("encryptStream and decryptStream", () => {
     expect(isSame(out, bytes)).toBe(true);
   });
 
-  test("give back a source of one byte at a time", async () => {
-    const bytes = pattern(1500);
-    const sealed = await gather(streamOf(piecesOf(bytes, 1)).pipeThrough(ground.files.encryptStream({})));
-    const { out, error } = await outcome(piecesOf(sealed, 1));
-    expect(error).toBeUndefined();
-    expect(isSame(out, bytes)).toBe(true);
+  test("give back a source of one byte at a time, over the end of a segment", async () => {
+    const bytes = pattern(P + 750);
+    function* oneByOne(all: Uint8Array, from: number): Generator<Uint8Array> {
+      yield all.subarray(0, from);
+      yield* piecesOf(all.subarray(from), 1);
+    }
+    const sealed = await gather(
+      streamOf(oneByOne(bytes, P - 750)).pipeThrough(ground.files.encryptStream({})),
+    );
+    for (const from of [0, sealed.length - 1500]) {
+      const some = from === 0 ? piecesOf(sealed.subarray(0, 1500), 1) : oneByOne(sealed, from);
+      const { out, error } = await outcome(some);
+      if (from === 0) expect(error).toMatchObject({ code: "COFFER_INVALID_CIPHERTEXT" });
+      else expect(error).toBeUndefined();
+      expect(isSame(out, from === 0 ? new Uint8Array(0) : bytes)).toBe(true);
+    }
   });
 
   test("for every way of cutting the source, the plaintext is the same", async () => {
@@ -190,27 +200,32 @@ describe("what is wrong never ends a stream cleanly [F-206] [F-207]", () => {
     await expect(gather(text.pipeThrough(ground.files.encryptStream({})))).rejects.toThrow(TypeError);
   });
 
-  test("a destination that fails ends the source", async () => {
-    let cancelled: unknown;
-    const source = new ReadableStream<Uint8Array>({
-      pull: (controller) => controller.enqueue(new Uint8Array(P)),
-      cancel: (reason) => {
-        cancelled = reason;
-      },
-    });
-    const full = new Error("no space");
-    const stream = source.pipeThrough(ground.files.encryptStream({}));
-    let left = 5;
-    const sink = new WritableStream<Uint8Array>({
-      write() {
-        left -= 1;
-        if (left === 0) throw full;
-      },
-    });
-    await expect(stream.pipeTo(sink)).rejects.toBe(full);
-    await new Promise((resolve) => setTimeout(resolve, 5));
-    expect(cancelled).toBe(full);
-  });
+  test.each(["encryptStream", "decryptStream"] as const)(
+    "a destination that fails at any write ends the source of %s",
+    async (direction) => {
+      for (let k = 1; k <= 4; k++) {
+        let cancelled: unknown;
+        const pieces = piecesOf(concat(file, new Uint8Array(40 * P)), 20_000);
+        const source = new ReadableStream<Uint8Array>({
+          pull: (controller) => controller.enqueue(pieces.next().value ?? new Uint8Array(1)),
+          cancel: (reason) => {
+            cancelled = reason;
+          },
+        });
+        const full = new Error("no space");
+        let left = k;
+        const sink = new WritableStream<Uint8Array>({
+          write() {
+            left -= 1;
+            if (left === 0) throw full;
+          },
+        });
+        await expect(source.pipeThrough(ground.files[direction]({})).pipeTo(sink)).rejects.toBe(full);
+        await new Promise((resolve) => setTimeout(resolve, 5));
+        expect(cancelled).toBe(full);
+      }
+    },
+  );
 });
 
 describe("ending a stream early", () => {

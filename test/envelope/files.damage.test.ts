@@ -6,9 +6,12 @@ import { openBeginning } from "../../src/envelope/beginning.ts";
 import { vaultAccess } from "../../src/envelope/key-access.ts";
 import { isCofferError } from "../../src/errors.ts";
 import { FILE_SEGMENT_SIZES } from "../../src/formats/file.ts";
+import { randomOf } from "../field/random.mjs";
+import { sampleOf, SEED, TEST_TIMEOUT_MS, times } from "../field/scale.ts";
 import { bytesOf, E, fileGround, holds, namesIn, P, pattern, sourceIn } from "./file-ground.ts";
 
 const ground = fileGround();
+const random = randomOf(SEED);
 /** Head 512, two areas of 2,048, FLOE header 74. */
 const AREA = 2048;
 const BODY = 512 + 2 * AREA;
@@ -59,7 +62,11 @@ const withSegments = (...segments: readonly Uint8Array[]): Uint8Array =>
 const isTyped = (error: unknown): boolean =>
   isCofferError(error, "COFFER_INVALID_CIPHERTEXT") || isCofferError(error, "COFFER_UNSUPPORTED_FORMAT");
 
-describe("a file of three segments", () => {
+/** All places of the file from one on. */
+const placesFrom = (first: number): number[] =>
+  Array.from({ length: file.length - first }, (_, i) => first + i);
+
+describe("a file of three segments", { timeout: TEST_TIMEOUT_MS }, () => {
   test("is what the tests think it is", async () => {
     expect(file).toHaveLength(SEGMENTS + 2 * E + 1032);
     expect(await refusal(file)).toBeUndefined();
@@ -90,8 +97,8 @@ describe("a file of three segments", () => {
     let reports = 0;
     const fields = { access, context: undefined, report: () => void (reports += 1) };
     const beginning = file.subarray(0, SEGMENTS);
-    // Each byte of the content, and some of the zeros after it: the format's own tests take them all.
-    for (let at = 512; at < 512 + AREA; at += at < 512 + 200 ? 1 : 31) {
+    // Each byte of the content, and of the zeros after it some, in soak all.
+    for (let at = 512; at < 512 + AREA; at += at < 512 + 200 ? 1 : times(31, 1)) {
       for (const place of [at, at + AREA]) {
         reports = 0;
         const opened = await openBeginning(flipped(beginning, place), fields);
@@ -112,10 +119,7 @@ describe("a file of three segments", () => {
   });
 
   test("is refused with a byte of its body changed, and the segment named [F-207]", async () => {
-    let state = 7;
-    for (let i = 0; i < 40; i++) {
-      state = (Math.imul(state, 1_664_525) + 1_013_904_223) >>> 0;
-      const at = SEGMENTS + (state % (file.length - SEGMENTS));
+    for (const at of sampleOf(placesFrom(SEGMENTS), 40, random)) {
       const error = await refusal(flipped(file, at));
       expect(error, `byte ${at}`).toMatchObject({
         code: "COFFER_INVALID_CIPHERTEXT",
@@ -137,11 +141,7 @@ describe("a file of three segments", () => {
   test("is refused when cut anywhere [F-206]", async () => {
     const edges = [0, 1, 8, 9, 63, 64, 511, 512, BODY, SEGMENTS, SEGMENTS + E, SEGMENTS + 2 * E];
     const cuts = edges.flatMap((at) => [at - 1, at, at + 1, at + 31, at + 32]);
-    let state = 11;
-    for (let i = 0; i < 20; i++) {
-      state = (Math.imul(state, 1_664_525) + 1_013_904_223) >>> 0;
-      cuts.push(state % file.length);
-    }
+    cuts.push(...sampleOf(placesFrom(0), 20, random));
     cuts.push(file.length - 1, file.length - 16, file.length - 1032);
     for (const length of new Set(cuts.filter((at) => at >= 0))) {
       expect(isTyped(await refusal(file.slice(0, length))), `${length} bytes`).toBe(true);

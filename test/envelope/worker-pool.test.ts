@@ -1,9 +1,13 @@
 import { readFileSync } from "node:fs";
-import { writeFile } from "node:fs/promises";
+import { mkdir, writeFile } from "node:fs/promises";
+import { execFile } from "node:child_process";
 import { join } from "node:path";
+import { promisify } from "node:util";
 import { beforeAll, beforeEach, describe, expect, test, vi } from "vitest";
 import { VaultFiles } from "../../src/envelope/vault-files.ts";
 import { useFileWorker } from "../../src/envelope/worker-pool.ts";
+import { report } from "../field/scale.ts";
+import { onSmallDrive } from "../field/small-drive.ts";
 import { distUrl, runModule } from "../storage/scratch.ts";
 import { bytesOf, E, fileGround, holds, namesIn, P, pattern, sourceIn } from "./file-ground.ts";
 
@@ -43,13 +47,14 @@ describe("long files in several threads", () => {
     expect(told).toEqual(told.toSorted((a, b) => a - b));
   });
 
-  test("several at once each come out right", async () => {
+  test("eight at once each come out right", async () => {
     const directory = await ground.scratch();
-    const { source } = await sourceIn(directory, plaintext);
-    const names = ["1", "2", "3"].map((name) => join(directory, name));
+    const shorter = plaintext.subarray(0, 2 * 8_388_608 + 3);
+    const { source } = await sourceIn(directory, shorter);
+    const names = Array.from({ length: 8 }, (_, i) => join(directory, `${i}`));
     await Promise.all(names.map((name) => threaded.encryptFile(source, `${name}.cof`, {})));
     await Promise.all(names.map((name) => threaded.decryptFile(`${name}.cof`, name, {})));
-    for (const name of names) expect(await holds(name, plaintext)).toBe(true);
+    for (const name of names) expect(await holds(name, shorter)).toBe(true);
     expect(ground.notices).toEqual([]);
   });
 
@@ -153,6 +158,41 @@ describe("threads that fail", () => {
   });
 });
 
+test("a full drive is COFFER_IO, and leaves no part of the file and the old destination as it was", async () => {
+  const directory = await ground.scratch();
+  const drive = join(directory, "drive");
+  await mkdir(drive, { mode: 0o700 });
+  const within = onSmallDrive(drive);
+  if (within === undefined) {
+    report("full drive, files", { notRun: "neither root nor a user namespace may mount a small drive here" });
+    return;
+  }
+  const { source } = await sourceIn(directory, plaintext);
+  const text = `
+    const { encryptFileOn } = await import(${JSON.stringify(distUrl("envelope/passphrase-files.js"))});
+    const { passphraseWith } = await import(${JSON.stringify(distUrl("keystore/slots/passphrase.js"))});
+    const { nodeFileSystem } = await import(${JSON.stringify(distUrl("storage/file-system.js"))});
+    const { readdirSync, readFileSync, writeFileSync } = await import("node:fs");
+    const [source, drive] = process.argv.slice(-2);
+    const cheap = { memoryKiB: 8, passes: 1, lanes: 1 };
+    const ground = { fs: nodeFileSystem, clock: Date.now, report: (n) => console.log(n.message), mayUseWorkers: true };
+    writeFileSync(drive + "/old", "old");
+    for (const name of ["new", "old"]) {
+      const unlock = passphraseWith("x", { cost: cheap, floor: cheap });
+      await encryptFileOn(ground, source, drive + "/" + name, { unlock, overwrite: true })
+        .then(() => console.log("done"), ({ code, details }) => console.log(code, details.errno));
+      console.log(readdirSync(drive).join(), readFileSync(drive + "/old", "utf8"));
+    }
+  `;
+  const [command = "", ...args] = within;
+  const { stdout } = await promisify(execFile)(
+    command,
+    [...args, process.execPath, "--input-type=module", "-e", text, "--", source, drive],
+    { timeout: 30_000 },
+  );
+  expect(stdout.trim().split("\n")).toEqual(["COFFER_IO ENOSPC", "old old", "COFFER_IO ENOSPC", "old old"]);
+});
+
 test("idle threads do not keep a process alive, and working ones do", async () => {
   const directory = await ground.scratch();
   const { source, encrypted } = await sourceIn(directory, plaintext);
@@ -171,3 +211,32 @@ test("idle threads do not keep a process alive, and working ones do", async () =
   expect(lines.map(([word]) => word)).toEqual(["done", "exit"]);
   expect(Number(lines[1]?.[1]) - Number(lines[0]?.[1])).toBeLessThan(0.5);
 });
+
+test.runIf(process.platform === "linux")(
+  "threads start with the first long file, and end when there is nothing to do",
+  async () => {
+    const directory = await ground.scratch();
+    const { source, encrypted } = await sourceIn(directory, plaintext);
+    await writeFile(`${source}.short`, "short");
+    const text = `
+      const { encryptFileOn } = await import(${JSON.stringify(distUrl("envelope/passphrase-files.js"))});
+      const { passphraseWith } = await import(${JSON.stringify(distUrl("keystore/slots/passphrase.js"))});
+      const { nodeFileSystem } = await import(${JSON.stringify(distUrl("storage/file-system.js"))});
+      const { readdirSync } = await import("node:fs");
+      const { availableParallelism } = await import("node:os");
+      const cheap = { memoryKiB: 8, passes: 1, lanes: 1 };
+      const ground = { fs: nodeFileSystem, clock: Date.now, report: (n) => console.log(n.message), mayUseWorkers: true };
+      const [source, encrypted] = process.argv.slice(-2);
+      const encrypt = (from, to) => encryptFileOn(ground, from, to, { unlock: passphraseWith("x", { cost: cheap, floor: cheap }) });
+      const threads = () => readdirSync("/proc/self/task").length;
+      await encrypt(source + ".short", encrypted + ".short");
+      const before = threads();
+      await encrypt(source, encrypted);
+      console.log(threads() - before - Math.min(8, availableParallelism()));
+      const deadline = Date.now() + 20_000;
+      while (threads() > before && Date.now() < deadline) await new Promise((resolve) => setTimeout(resolve, 50));
+      console.log(threads() - before);
+    `;
+    expect((await runModule(text, [source, encrypted])).split("\n")).toEqual(["0", "0"]);
+  },
+);

@@ -3,6 +3,7 @@
  * @module
  */
 import { createReadStream } from "node:fs";
+import { stat } from "node:fs/promises";
 import { addAbortSignal, Readable } from "node:stream";
 import type { ReadableStream } from "node:stream/web";
 import {
@@ -163,13 +164,13 @@ async function transfer(invocation: Invocation, direction: Direction): Promise<v
   const source = args.optionalPositional(0) ?? "-";
   const target = outputFile(args);
   const overwrite = args.has("force");
-  const progress = new ProgressLine(output);
+  const progress = new ProgressLine(output, target === undefined && process.stdout.isTTY);
   let facts: unknown = {};
   try {
     if (source !== "-" && target !== undefined) {
       facts = await direction.fromFile(source, target, { overwrite, onProgress: progress.listener, signal });
     } else {
-      const bytes = readable(source, signal).pipeThrough(direction.stream({ signal }));
+      const bytes = readable(source, signal, progress).pipeThrough(direction.stream({ signal }));
       if (target !== undefined) await writeOutput(target, bytes, { kind: direction.kind, force: overwrite });
       else for await (const piece of bytes) await output.data(piece);
     }
@@ -179,7 +180,7 @@ async function transfer(invocation: Invocation, direction: Direction): Promise<v
   if (output.isJson) await output.result({ ...(facts as object), output: target }, []);
 }
 
-function readable(path: string, signal: AbortSignal): ReadableStream<Uint8Array> {
+function readable(path: string, signal: AbortSignal, progress: ProgressLine): ReadableStream<Uint8Array> {
   const source: Readable = path === "-" ? process.stdin : createReadStream(path);
   addAbortSignal(signal, source);
   const named = path === "-" ? "standard input" : path;
@@ -187,7 +188,13 @@ function readable(path: string, signal: AbortSignal): ReadableStream<Uint8Array>
     Readable.from(
       (async function* (): AsyncGenerator<Uint8Array> {
         try {
-          for await (const piece of source as AsyncIterable<Uint8Array>) yield piece;
+          const totalBytes = path === "-" ? undefined : await lengthOf(path);
+          let bytes = 0;
+          for await (const piece of source as AsyncIterable<Uint8Array>) {
+            yield piece;
+            bytes += piece.length;
+            progress.tell(bytes, totalBytes);
+          }
         } catch (error) {
           throw fileError("read", named, error);
         }
@@ -195,4 +202,10 @@ function readable(path: string, signal: AbortSignal): ReadableStream<Uint8Array>
       { objectMode: false },
     ),
   ) as ReadableStream<Uint8Array>;
+}
+
+/** Of a regular file, in bytes: a device or a pipe has none. */
+async function lengthOf(path: string): Promise<number | undefined> {
+  const stats = await stat(path);
+  return stats.isFile() ? stats.size : undefined;
 }

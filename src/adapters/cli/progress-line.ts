@@ -18,18 +18,22 @@ export class ProgressLine {
   #writtenMs = Number.NEGATIVE_INFINITY;
   #hasLine = false;
 
-  constructor(output: Output) {
-    this.#isShown = process.stderr.isTTY && !output.isJson;
+  /** @param isDataShown whether the data itself goes to the terminal, where a line would be in its way. */
+  constructor(output: Output, isDataShown: boolean = false) {
+    this.#isShown = process.stderr.isTTY && !output.isJson && !isDataShown;
   }
 
-  readonly listener: ProgressListener = ({ bytes, totalBytes }) => {
+  readonly listener: ProgressListener = ({ bytes, totalBytes }) => this.tell(bytes, totalBytes);
+
+  /** @param totalBytes undefined where nobody knows it: data that comes through a pipe. */
+  tell(bytes: number, totalBytes: number | undefined): void {
     const nowMs = performance.now();
     const tookMs = nowMs - this.#startedMs;
     if (!this.#isShown || tookMs < FIRST_AFTER_MS || nowMs - this.#writtenMs < EVERY_MS) return;
     this.#writtenMs = nowMs;
     this.#hasLine = true;
     process.stderr.write(`${CLEAR}${progressText(bytes, totalBytes, tookMs)}`);
-  };
+  }
 
   /** Takes the line away. */
   end(): void {
@@ -37,10 +41,11 @@ export class ProgressLine {
   }
 }
 
-/** Returns the line: `42 %  512 of 1,219 MiB  830 MiB/s  1 s left`. */
-export function progressText(bytes: number, totalBytes: number, tookMs: number): string {
-  const share = totalBytes === 0 ? 100 : Math.floor((bytes / totalBytes) * 100);
+/** Returns the line: `42 %  512 of 1,219 MiB  830 MiB/s  1 s left`, or `512 MiB  830 MiB/s` without a total. */
+export function progressText(bytes: number, totalBytes: number | undefined, tookMs: number): string {
   const rate = (bytes / MEBIBYTE / tookMs) * 1000;
+  if (totalBytes === undefined) return `${inMebibytes(bytes)} MiB  ${rate.toFixed(0)} MiB/s`;
+  const share = totalBytes === 0 ? 100 : Math.floor((bytes / totalBytes) * 100);
   const leftSeconds = bytes === 0 ? undefined : Math.ceil(((totalBytes - bytes) / bytes) * (tookMs / 1000));
   const size = `${inMebibytes(bytes)} of ${inMebibytes(totalBytes)} MiB`;
   const left = leftSeconds === undefined ? "" : `  ${durationText(leftSeconds)} left`;

@@ -118,6 +118,7 @@ test("the progress line tells share, size, rate and time left", () => {
   expect(progressText(512 * 1_048_576, 1219 * 1_048_576, 1000)).toBe(
     "42 %  512 of 1,219 MiB  512 MiB/s  2 s left",
   );
+  expect(progressText(512 * 1_048_576, undefined, 2000)).toBe("512 MiB  256 MiB/s");
   expect(progressText(0, 100, 10)).toBe("0 %  0 of 0 MiB  0 MiB/s");
   expect(progressText(1_048_576, 200 * 1_048_576, 1000)).toContain("3 min 19 s left");
 });

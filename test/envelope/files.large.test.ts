@@ -1,0 +1,95 @@
+/**
+ * A file that is longer than memory, in threads: 10 GiB with a hole in soak, 48 MiB otherwise. Memory stays that of a
+ * short one, and offsets beyond 2^32 are what they should be.
+ * @module
+ */
+import { open, rm } from "node:fs/promises";
+import { afterAll, beforeAll, expect, test } from "vitest";
+import { VaultFiles } from "../../src/envelope/vault-files.ts";
+import { useFileWorker } from "../../src/envelope/worker-pool.ts";
+import { report, times } from "../field/scale.ts";
+import { distUrl } from "../storage/scratch.ts";
+import { fileGround, isSame, pattern, sourceIn } from "./file-ground.ts";
+
+const MEBIBYTE = 1_048_576;
+/** Ten times what the bench holds us to: a guard, not the measure. */
+const MAX_MEMORY_BYTES = 960 * MEBIBYTE;
+const mebibytes = times(48, 10_240);
+const lengthBytes = mebibytes * MEBIBYTE + 12_345;
+const islands = [0, Math.floor(lengthBytes / 2), lengthBytes - 5000].map((at, i) => ({
+  at,
+  bytes: pattern(5000, i + 1),
+}));
+const measured = { mebibytes, memoryMebibytes: 0, encryptSeconds: 0, decryptSeconds: 0 };
+
+const ground = fileGround();
+let threaded: VaultFiles;
+
+beforeAll(() => {
+  useFileWorker(new URL(distUrl("envelope/file-worker.js")));
+  threaded = new VaultFiles({ ...ground.host, mayUseWorkers: true });
+});
+afterAll(() => report("files.large", measured));
+
+test(
+  "a long file comes back as it was, in constant memory, and can be read anywhere",
+  { timeout: 1_800_000 },
+  async () => {
+    const { source, encrypted, decrypted } = await sourceIn(await ground.scratch(), new Uint8Array(0));
+    const hole = await open(source, "r+");
+    for (const { at, bytes } of islands) await hole.write(bytes, 0, bytes.length, at);
+    await hole.close();
+    const beforeBytes = process.memoryUsage.rss();
+    let mostBytes = beforeBytes;
+    const onProgress = (): void => void (mostBytes = Math.max(mostBytes, process.memoryUsage.rss()));
+    const timed = async (work: Promise<unknown>): Promise<number> => {
+      const startedMs = performance.now();
+      await work;
+      return (performance.now() - startedMs) / 1000;
+    };
+    measured.encryptSeconds = await timed(threaded.encryptFile(source, encrypted, { onProgress }));
+    await rm(source);
+    measured.decryptSeconds = await timed(threaded.decryptFile(encrypted, decrypted, { onProgress }));
+    measured.memoryMebibytes = (mostBytes - beforeBytes) / MEBIBYTE;
+    expect(mostBytes - beforeBytes).toBeLessThan(MAX_MEMORY_BYTES);
+    expect(ground.notices).toEqual([]);
+
+    const reader = await threaded.openFile(encrypted);
+    expect(reader.size).toBe(lengthBytes);
+    for (const { at, bytes } of islands) {
+      const start = Math.max(0, at - 100);
+      const around = await reader.read(start, 5200);
+      expect(isSame(around.subarray(at - start, at - start + 5000), bytes)).toBe(true);
+    }
+    await reader.close();
+    expect(await isExpected(decrypted)).toBe(true);
+  },
+);
+
+/** Compares the whole of a file with zeros and the islands. */
+async function isExpected(path: string): Promise<boolean> {
+  const file = await open(path, "r");
+  try {
+    if ((await file.stat()).size !== lengthBytes) return false;
+    const block = Buffer.alloc(MEBIBYTE);
+    const expected = Buffer.alloc(MEBIBYTE);
+    for (let at = 0; at < lengthBytes; at += MEBIBYTE) {
+      const { bytesRead } = await file.read(block, 0, MEBIBYTE, at);
+      expected.fill(0);
+      for (const island of islands) {
+        const end = island.at + island.bytes.length;
+        if (end <= at || island.at >= at + MEBIBYTE) continue;
+        const from = Math.max(island.at, at);
+        expected.set(
+          island.bytes.subarray(from - island.at, Math.min(end, at + MEBIBYTE) - island.at),
+          from - at,
+        );
+      }
+      if (bytesRead !== Math.min(MEBIBYTE, lengthBytes - at)) return false;
+      if (!isSame(block.subarray(0, bytesRead), expected.subarray(0, bytesRead))) return false;
+    }
+    return true;
+  } finally {
+    await file.close();
+  }
+}
