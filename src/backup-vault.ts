@@ -8,9 +8,10 @@ import { randomId } from "./crypto/random.ts";
 import { DestinationFile } from "./envelope/destination-file.ts";
 import { Progress } from "./envelope/progress.ts";
 import { InvalidArgumentError } from "./errors.ts";
-import type { VaultSnapshot } from "./keystore/vault-snapshot.ts";
 import type { FileStats } from "./storage/file-system.ts";
 import { ioError } from "./storage/io-error.ts";
+import { objectsToBackUp } from "./store/backup-objects.ts";
+import { Objects } from "./store/objects.ts";
 import type { VaultLocking } from "./vault-locking.ts";
 import type { VaultOpening } from "./vault-opening.ts";
 import { assertBackupOptions, assertPath, type BackupOptions } from "./vault-options.ts";
@@ -20,6 +21,8 @@ export interface VaultBackup {
   readonly createdAt: Date;
   /** Of the database: keys, their versions and copies, aliases, tags and what else there is. */
   readonly recordCount: number;
+  /** Files of the store that lie in objects; small ones are records. 0 where the files were left out. */
+  readonly objectCount: number;
   /** Length of the file. */
   readonly fileBytes: number;
 }
@@ -30,26 +33,37 @@ export async function backupVault(
   opening: VaultOpening,
   destination: string,
   options: BackupOptions,
+  holdObjects: () => () => void,
 ): Promise<VaultBackup> {
   assertPath("destination", destination);
   assertBackupOptions(options);
-  const { overwrite = false, onProgress } = options;
+  const { overwrite = false, store: hasObjects = true, onProgress } = options;
   return locking.run(async (unlocked) => {
     const { ended } = unlocked;
     const signal = options.signal === undefined ? ended : AbortSignal.any([options.signal, ended]);
     signal.throwIfAborted();
     await assertPlace(opening, destination, overwrite);
-    const snapshot = await unlocked.snapshot();
+    // What is removed meanwhile stays until it is copied.
+    const release = holdObjects();
     try {
-      const { records, lengthBytes } = await snapshot.check(signal);
-      const progress = new Progress(onProgress, lengthBytes);
-      const createdAtMs = opening.clock();
-      const file = await DestinationFile.create(opening.fs, destination, overwrite);
-      const fileBytes = await write(file, snapshot, createdAtMs, progress, signal);
-      await progress.finish();
-      return { createdAt: new Date(createdAtMs), recordCount: records, fileBytes };
+      const snapshot = await unlocked.snapshot();
+      try {
+        const { records, lengthBytes } = await snapshot.check(signal);
+        const contents = hasObjects ? await snapshot.contents(signal) : [];
+        const totalBytes = contents.reduce((sum, { length }) => sum + length, lengthBytes);
+        const progress = new Progress(onProgress, totalBytes);
+        const head = { backupId: randomId(), createdAtMs: opening.clock(), hasObjects };
+        const objects = objectsToBackUp(new Objects(opening.fs, opening.directory), contents, signal);
+        const file = await DestinationFile.create(opening.fs, destination, overwrite);
+        const fileBytes = await write(file, snapshot.backup(head, objects, signal), progress, signal);
+        await progress.finish();
+        const createdAt = new Date(head.createdAtMs);
+        return { createdAt, recordCount: records, objectCount: contents.length, fileBytes };
+      } finally {
+        await snapshot.end();
+      }
     } finally {
-      await snapshot.end();
+      release();
     }
   });
 }
@@ -80,14 +94,13 @@ async function assertPlace(
 
 async function write(
   file: DestinationFile,
-  snapshot: VaultSnapshot,
-  createdAtMs: number,
+  backup: AsyncIterable<Uint8Array>,
   progress: Progress,
   signal: AbortSignal,
 ): Promise<number> {
   let at = 0;
   try {
-    for await (const bytes of snapshot.backup(randomId(), createdAtMs, signal)) {
+    for await (const bytes of backup) {
       signal.throwIfAborted();
       await file.write(bytes, at);
       at += bytes.length;

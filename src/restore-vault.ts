@@ -7,15 +7,15 @@ import { hex } from "./bytes.ts";
 import { selfTest } from "./crypto/self-test.ts";
 import { Progress } from "./envelope/progress.ts";
 import { assertUnchanged, openSource, readExactly, type SourceFile } from "./envelope/source-file.ts";
-import { damagedBackup } from "./formats/backup.ts";
+import { type BackupItem, type BackupRecord, damagedBackup } from "./formats/backup.ts";
 import { encodeHeader, parseHeader } from "./formats/header.ts";
-import { TABLES } from "./formats/records/tables.ts";
+import { type ContentRecord, TABLES } from "./formats/records/tables.ts";
 import { assertOwnBackup, type BackupHead, openBackup, readBackupHead } from "./keystore/backup-file.ts";
 import {
   type CheckedRecords,
   checkRecords,
+  openContentRecord,
   proveDatabase,
-  type RecordSource,
   writeRecords,
 } from "./keystore/backup-records.ts";
 import { openRoot, wayInOf } from "./keystore/slots/way-in.ts";
@@ -24,6 +24,7 @@ import { syncFolder } from "./storage/atomic-file.ts";
 import type { FileSystem } from "./storage/file-system.ts";
 import { prepareHeader, publishHeader } from "./storage/header-copies.ts";
 import { createVaultDirectory, databaseDirectory } from "./storage/vault-directory.ts";
+import { type ObjectPlace, RestoredObjects } from "./store/backup-objects.ts";
 import type { VaultEnvironment } from "./vault-opening.ts";
 import {
   assertDirectory,
@@ -40,6 +41,10 @@ export interface RestoredVault {
   readonly createdAt: Date;
   readonly recordCount: number;
   readonly keyCount: number;
+  /** Files of the store that lie in objects; small ones are records. */
+  readonly objectCount: number;
+  /** Those of them that the backup has left out: put the `objects` folder of the vault into the restored one. */
+  readonly missingObjectCount: number;
 }
 
 /** A backup whose root key is there: it can be read as often as needed. */
@@ -69,11 +74,12 @@ export async function restoreVaultIn(
     try {
       let checked: CheckedRecords | undefined;
       let head: BackupHead | undefined;
+      let objects: ObjectCounts = { present: 0, missing: 0 };
       const work = async (sibling?: string): Promise<void> => {
         const backup = await unlock(source, options);
         try {
           head = backup.head;
-          checked = await check(environment.fs, backup);
+          [checked, objects] = await check(environment.fs, backup);
           if (sibling !== undefined) await fill(environment, sibling, backup, checked);
           await backup.progress.finish();
         } finally {
@@ -88,6 +94,8 @@ export async function restoreVaultIn(
         createdAt: new Date(head.createdAtMs),
         recordCount: checked.records,
         keyCount: checked.state.sets.get(TABLES.keys)?.count ?? 0,
+        objectCount: objects.present,
+        missingObjectCount: objects.missing,
       };
     } finally {
       // It was only read: what was made of it counts.
@@ -129,17 +137,24 @@ async function unlock(
   return { source, head, keys, progress: new Progress(onProgress, passes * size), signal };
 }
 
-async function check(fs: FileSystem, backup: OpenBackup): Promise<CheckedRecords> {
+interface ObjectCounts {
+  readonly present: number;
+  /** Contents whose objects the backup has left out. */
+  readonly missing: number;
+}
+
+async function check(fs: FileSystem, backup: OpenBackup): Promise<[CheckedRecords, ObjectCounts]> {
   const { head, keys, source, signal } = backup;
+  const reading = new BackupReading(backup, undefined);
   const checked = await checkRecords(
-    recordsOf(backup),
+    reading.records(),
     keys,
     head.header,
     () => damagedBackup("records"),
     signal,
   );
   await assertUnchanged(fs, source);
-  return checked;
+  return [checked, reading.objects];
 }
 
 async function fill(
@@ -155,7 +170,7 @@ async function fill(
   const path = databaseDirectory(sibling, database);
   const engine = await openEngine(path, { create: true });
   try {
-    await writeRecords(engine, recordsOf(backup), signal);
+    await writeRecords(engine, new BackupReading(backup, { fs, directory: sibling }).records(), signal);
   } finally {
     await engine.close();
   }
@@ -172,10 +187,51 @@ async function fill(
   signal.throwIfAborted();
 }
 
-function recordsOf({ head, keys, source, progress, signal }: OpenBackup): RecordSource {
-  const read = (lengthBytes: number, position: number): Promise<Uint8Array> => {
-    signal.throwIfAborted();
-    return readExactly(source, lengthBytes, position);
-  };
-  return openBackup(head, keys, read, source.stats.size, (bytes) => progress.add(bytes));
+/** One reading of a backup: its records, and behind them its objects, which are checked and written on the way. */
+class BackupReading {
+  readonly #backup: OpenBackup;
+  readonly #contents = new Map<string, ContentRecord>();
+  readonly #objects: RestoredObjects;
+
+  constructor(backup: OpenBackup, place: ObjectPlace | undefined) {
+    this.#backup = backup;
+    this.#objects = new RestoredObjects(this.#contents, place);
+  }
+
+  get objects(): ObjectCounts {
+    const { count } = this.#objects;
+    return { present: count, missing: this.#contents.size - count };
+  }
+
+  async *records(): AsyncGenerator<readonly BackupRecord[]> {
+    const { head, keys, source, progress, signal } = this.#backup;
+    const read = (lengthBytes: number, position: number): Promise<Uint8Array> => {
+      signal.throwIfAborted();
+      return readExactly(source, lengthBytes, position);
+    };
+    const items = openBackup(head, keys, read, source.stats.size, (bytes) => progress.add(bytes));
+    try {
+      for await (const found of items) yield await this.#take(found);
+      if (head.hasObjects) await this.#objects.finish();
+    } finally {
+      await this.#objects.close();
+    }
+  }
+
+  async #take(items: readonly BackupItem[]): Promise<BackupRecord[]> {
+    const records: BackupRecord[] = [];
+    for (const item of items) {
+      if (item.kind !== "record") await this.#objects.take(item);
+      else {
+        records.push(item.record);
+        this.#note(item.record);
+      }
+    }
+    return records;
+  }
+
+  #note([key, value]: BackupRecord): void {
+    const content = openContentRecord(this.#backup.keys, key, value);
+    if (content !== undefined) this.#contents.set(hex(content.id), content);
+  }
 }

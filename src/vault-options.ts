@@ -74,7 +74,12 @@ export interface UnlockVaultOptions {
 export interface BackupOptions {
   /** Replaces an existing file, which stays as it is when anything fails. @defaultValue false */
   readonly overwrite?: boolean;
-  /** Told bytes of records, never backwards, at most every 50 ms. What it throws ends the work. */
+  /**
+   * False leaves out the contents of larger stored files: then copy the vault's `objects` folder too, and put it into
+   * the restored vault. @defaultValue true
+   */
+  readonly store?: boolean;
+  /** Told bytes of records and files, never backwards, at most every 50 ms. What it throws ends the work. */
   readonly onProgress?: ProgressListener;
   readonly signal?: AbortSignal;
 }
@@ -125,6 +130,7 @@ const UNLOCK_SCHEMA = strictObject({ signal });
 const onProgress = optional(function_("expected a function"));
 const BACKUP_SCHEMA = strictObject({
   overwrite: optional(boolean("expected a boolean")),
+  store: optional(boolean("expected a boolean")),
   onProgress,
   signal,
 });

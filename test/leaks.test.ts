@@ -124,7 +124,7 @@ describe("what the package hands out", () => {
       expect(JSON.stringify([vault, vault.kms])).toBe('["[Vault]","[Kms]"]');
       expect(format("%s %s", vault, vault.kms)).toBe("[Vault] [Kms]");
       const { id, directory: path } = vault;
-      expect(structuredClone<unknown>(vault)).toEqual({ id, directory: path, kms: {}, slots: {} });
+      expect(structuredClone<unknown>(vault)).toEqual({ id, directory: path, kms: {}, slots: {}, store: {} });
     });
   });
 

@@ -212,7 +212,7 @@ test("no kill at any moment loses or tears an acknowledged change, and every ope
   );
   report("kills", { ...tally });
   expect(wrong).toEqual(Array.from({ length: LANES }));
-  expect(tally.acknowledged).toBeGreaterThan(tally.kills);
+  expect(tally.acknowledged).toBeGreaterThan(tally.kills / 4);
   // In soak alone: a busy machine gets to few of either within a sample.
   if (isSoak) expect(Math.min(tally.rootChangesCut, tally.backupsCut)).toBeGreaterThan(0);
 });

@@ -28,7 +28,11 @@ const CREATED_OFFSET = 32;
 const HEADER_LENGTH_OFFSET = 40;
 const ZERO_OFFSET = 44;
 
+/** Flag: objects of the file store follow the records. */
+const WITH_OBJECTS = 1;
+
 const RECORD_FRAME = 1;
+const OBJECT_FRAME = 2;
 const END_FRAME = 3;
 const FRAME_PREFIX_BYTES = 9;
 const END_BYTES = 16;
@@ -42,19 +46,22 @@ export interface BackupPreamble {
   readonly backupId: Uint8Array;
   /** When the backup was made, ms since 1970. */
   readonly createdAtMs: number;
+  /** Whether it holds the objects of the file store. */
+  readonly hasObjects: boolean;
   /** N, length of the header image that follows. */
   readonly headerBytes: number;
 }
 
 /** Returns all that comes before the body: preamble and header image. */
 export function encodeBackupHead(
-  { backupId, createdAtMs }: Omit<BackupPreamble, "headerBytes">,
+  { backupId, createdAtMs, hasObjects }: Omit<BackupPreamble, "headerBytes">,
   header: Uint8Array,
 ): Uint8Array<ArrayBuffer> {
   assertBytes("backupId", backupId, ID_BYTES);
   return concat(
     MAGIC,
-    Uint8Array.of(VERSION, SUITE, 0, 0),
+    Uint8Array.of(VERSION, SUITE),
+    u16(hasObjects ? WITH_OBJECTS : 0),
     u32(BACKUP_SEGMENT_BYTES),
     backupId,
     u64(createdAtMs),
@@ -66,7 +73,7 @@ export function encodeBackupHead(
 
 /**
  * Takes the first 64 bytes apart; nothing is read or allocated by what they claim before.
- * @throws UnsupportedFormatError for what is no backup, or of a later version, or with files in it [F-161].
+ * @throws UnsupportedFormatError for what is no backup, or of a later version [F-161].
  * @throws DamagedError for one that is cut or changed [F-162].
  */
 export function parseBackupPreamble(bytes: Uint8Array): BackupPreamble {
@@ -79,9 +86,9 @@ export function parseBackupPreamble(bytes: Uint8Array): BackupPreamble {
   const version = bytes[MAGIC.length] as number;
   const suite = bytes[MAGIC.length + 1] as number;
   const flags = readU16(bytes, FLAGS_OFFSET);
-  if (version !== VERSION || suite !== SUITE || flags !== 0) {
+  if (version !== VERSION || suite !== SUITE || flags > WITH_OBJECTS) {
     throw new UnsupportedFormatError(
-      `This backup has format version ${version}, suite ${suite}, flags ${flags}; this release reads version ${VERSION}, suite ${SUITE}, without flags. Use a newer release.`,
+      `This backup has format version ${version}, suite ${suite}, flags ${flags}; this release reads version ${VERSION}, suite ${SUITE}, flags 0 and 1. Use a newer release.`,
       { details: { format: "backup", version, suite, flags } },
     );
   }
@@ -93,7 +100,8 @@ export function parseBackupPreamble(bytes: Uint8Array): BackupPreamble {
   if (bytes.subarray(ZERO_OFFSET, BACKUP_PREAMBLE_BYTES).some((byte) => byte !== 0)) {
     throw damagedBackup("reserved bytes");
   }
-  return { backupId: bytes.slice(BACKUP_ID_OFFSET, CREATED_OFFSET), createdAtMs, headerBytes };
+  const backupId = bytes.slice(BACKUP_ID_OFFSET, CREATED_OFFSET);
+  return { backupId, createdAtMs, hasObjects: flags === WITH_OBJECTS, headerBytes };
 }
 
 /** Returns the frame of one record: its LevelDB key and its value as stored. */
@@ -103,40 +111,60 @@ export function encodeRecordFrame(key: Uint8Array, value: Uint8Array): Uint8Arra
   return concat(u8(RECORD_FRAME), u64(length), u16(key.length), key, value);
 }
 
+/** Returns what comes before the bytes of one object. @param lengthBytes of the object. */
+export function encodeObjectPrefix(contentId: Uint8Array, lengthBytes: number): Uint8Array<ArrayBuffer> {
+  assertBytes("contentId", contentId, ID_BYTES);
+  return concat(u8(OBJECT_FRAME), u64(ID_BYTES + lengthBytes), contentId);
+}
+
 /** Returns the frame that ends a backup. */
-export function encodeEndFrame(records: number): Uint8Array<ArrayBuffer> {
-  return concat(u8(END_FRAME), u64(END_BYTES), u64(records), u64(0));
+export function encodeEndFrame(records: number, objects = 0): Uint8Array<ArrayBuffer> {
+  return concat(u8(END_FRAME), u64(END_BYTES), u64(records), u64(objects));
 }
 
 /** A record of a backup. */
 export type BackupRecord = readonly [key: Uint8Array, value: Uint8Array];
 
-/** Takes the plaintext of a backup apart, in pieces of any length. Holds one frame at most [F-164]. */
+/** What a backup holds, piece by piece. All records come before the first object [F-164]. */
+export type BackupItem =
+  | { readonly kind: "record"; readonly record: BackupRecord }
+  /** Pieces of exactly this many bytes in all follow. */
+  | { readonly kind: "object"; readonly contentId: Uint8Array; readonly lengthBytes: number }
+  | { readonly kind: "piece"; readonly bytes: Uint8Array };
+
+/** Takes the plaintext of a backup apart, in pieces of any length. Holds one record at most [F-164]. */
 export class BackupFrames {
+  readonly #hasObjects: boolean;
   #rest: Uint8Array = new Uint8Array(0);
   #records = 0;
+  #objects = 0;
+  /** Bytes of the present object that are still to come. */
+  #objectBytes = 0;
   #hasEnded = false;
 
-  /** Returns the records that are now complete, in arrays of their own. @throws DamagedError. */
-  push(plaintext: Uint8Array): BackupRecord[] {
+  constructor(hasObjects: boolean) {
+    this.#hasObjects = hasObjects;
+  }
+
+  /** Returns what is now complete, in arrays of its own. @throws DamagedError. */
+  push(plaintext: Uint8Array): BackupItem[] {
     const bytes = this.#rest.length === 0 ? plaintext : concat(this.#rest, plaintext);
-    const records: BackupRecord[] = [];
+    const items: BackupItem[] = [];
     let at = 0;
     while (at < bytes.length) {
-      if (this.#hasEnded) throw damagedBackup("bytes after the end");
-      if (bytes.length - at < FRAME_PREFIX_BYTES) break;
-      const type = bytes[at] as number;
-      const length = lengthOf(type, readU64(bytes, at + 1));
-      const from = at + FRAME_PREFIX_BYTES;
-      if (bytes.length - from < length) break;
-      at = from + length;
-      const frame = bytes.subarray(from, at);
-      if (type === RECORD_FRAME) records.push(recordOf(frame));
-      else this.#end(frame, this.#records + records.length);
+      if (this.#objectBytes > 0) {
+        const piece = bytes.slice(at, at + this.#objectBytes);
+        this.#objectBytes -= piece.length;
+        at += piece.length;
+        items.push({ kind: "piece", bytes: piece });
+        continue;
+      }
+      const taken = this.#frame(bytes.subarray(at), items);
+      if (taken === 0) break;
+      at += taken;
     }
-    this.#records += records.length;
     this.#rest = bytes.slice(at);
-    return records;
+    return items;
   }
 
   /** Says that nothing follows. @returns the number of records. @throws DamagedError unless the end has come. */
@@ -145,8 +173,36 @@ export class BackupFrames {
     return this.#records;
   }
 
-  #end(frame: Uint8Array, records: number): void {
-    if (readU64(frame, 0) !== records || readU64(frame, 8) !== 0) throw damagedBackup("counts");
+  /** Takes a frame, or the beginning of an object's. @returns how many bytes it has; 0 when more are needed. */
+  #frame(bytes: Uint8Array, items: BackupItem[]): number {
+    if (this.#hasEnded) throw damagedBackup("bytes after the end");
+    if (bytes.length < FRAME_PREFIX_BYTES) return 0;
+    const type = bytes[0] as number;
+    const length = lengthOf(type, readU64(bytes, 1));
+    const needed = FRAME_PREFIX_BYTES + (type === OBJECT_FRAME ? ID_BYTES : length);
+    if (bytes.length < needed) return 0;
+    const frame = bytes.subarray(FRAME_PREFIX_BYTES, needed);
+    if (type === END_FRAME) this.#end(frame);
+    else if (type === OBJECT_FRAME) this.#object(frame, length - ID_BYTES, items);
+    else {
+      if (this.#objects > 0) throw damagedBackup("order");
+      this.#records += 1;
+      items.push({ kind: "record", record: recordOf(frame) });
+    }
+    return needed;
+  }
+
+  #object(frame: Uint8Array, lengthBytes: number, items: BackupItem[]): void {
+    if (!this.#hasObjects) throw damagedBackup("frame");
+    this.#objects += 1;
+    this.#objectBytes = lengthBytes;
+    items.push({ kind: "object", contentId: frame.slice(), lengthBytes });
+  }
+
+  #end(frame: Uint8Array): void {
+    if (readU64(frame, 0) !== this.#records || readU64(frame, 8) !== this.#objects) {
+      throw damagedBackup("counts");
+    }
     this.#hasEnded = true;
   }
 }
@@ -162,6 +218,7 @@ export function damagedBackup(field: string, options: ErrorOptions = {}): Damage
 function lengthOf(type: number, length: number | undefined): number {
   if (type === RECORD_FRAME && length !== undefined && length > 2 && length <= MAX_RECORD_BYTES)
     return length;
+  if (type === OBJECT_FRAME && length !== undefined && length > ID_BYTES) return length;
   if (type === END_FRAME && length === END_BYTES) return length;
   throw damagedBackup("frame");
 }

@@ -13,8 +13,8 @@ import {
   BACKUP_PREAMBLE_BYTES,
   BACKUP_SEGMENT_BYTES,
   BackupFrames,
+  type BackupItem,
   type BackupPreamble,
-  type BackupRecord,
   damagedBackup,
   encodeBackupHead,
   MIN_BACKUP_BODY_BYTES,
@@ -40,7 +40,7 @@ export interface BackupHead extends BackupPreamble {
 
 /** Returns the bytes of a backup, piece by piece. @param frames its plaintext. */
 export async function* sealBackup(
-  head: Pick<BackupPreamble, "backupId" | "createdAtMs">,
+  head: Omit<BackupPreamble, "headerBytes">,
   header: ParsedHeader,
   keys: VaultKeys,
   frames: AsyncIterable<Uint8Array>,
@@ -79,7 +79,7 @@ export function assertOwnBackup({ header }: BackupHead, keys: VaultKeys): void {
 }
 
 /**
- * Reads all records, each after its segment has opened; the backup is whole only when this has come to its end.
+ * Reads all records and objects, each piece after its segment has opened; the backup is whole only when this has come to its end.
  * @param done told how many bytes of the file were read.
  * @throws DamagedError for anything that is not as it was made.
  */
@@ -89,13 +89,13 @@ export async function* openBackup(
   read: ReadExactly,
   fileBytes: number,
   done: (lengthBytes: number) => void,
-): AsyncGenerator<BackupRecord[]> {
+): AsyncGenerator<BackupItem[]> {
   let at = head.bytes.length;
   const floeHeader = await read(FLOE_HEADER_BYTES, at);
   const segments = openSegments(head, keys, floeHeader);
   try {
     const opener = new FloeOpener(segments);
-    const frames = new BackupFrames();
+    const frames = new BackupFrames(head.hasObjects);
     for (at += FLOE_HEADER_BYTES; at < fileBytes;) {
       const sealed = await read(Math.min(READ_BYTES, fileBytes - at), at);
       at += sealed.length;

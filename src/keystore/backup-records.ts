@@ -5,10 +5,16 @@
  * @module
  */
 import { DamagedError } from "../errors.ts";
-import { type BackupRecord, encodeEndFrame, encodeRecordFrame } from "../formats/backup.ts";
+import {
+  type BackupRecord,
+  encodeEndFrame,
+  encodeObjectPrefix,
+  encodeRecordFrame,
+} from "../formats/backup.ts";
 import type { ParsedHeader } from "../formats/header.ts";
 import { mirrorKey, mirroredKey } from "../formats/records/record-key.ts";
-import type { StateRecord } from "../formats/records/tables.ts";
+import { openRecord } from "../formats/records/sealing.ts";
+import { type ContentRecord, decodeRecord, type StateRecord, TABLES } from "../formats/records/tables.ts";
 import { MAX_COMMIT_BYTES, MAX_COMMIT_CHANGES } from "../limits.ts";
 import { DatabaseSession } from "../storage/database-session.ts";
 import { assertNotRolledBack } from "../storage/rollback.ts";
@@ -41,14 +47,32 @@ export async function* recordsToBackUp(reader: StoreReader): AsyncGenerator<read
   }
 }
 
-/** Returns the plaintext of a backup, frame by frame. */
-export async function* backupFrames(source: RecordSource): AsyncGenerator<Uint8Array> {
+/** An object on its way into a backup. */
+export interface BackupObject {
+  readonly contentId: Uint8Array;
+  /** Of the object. */
+  readonly lengthBytes: number;
+  /** Exactly so many bytes. */
+  readonly pieces: AsyncIterable<Uint8Array>;
+}
+
+/** Returns the plaintext of a backup, piece by piece. */
+export async function* backupFrames(
+  source: RecordSource,
+  objects: AsyncIterable<BackupObject>,
+): AsyncGenerator<Uint8Array> {
   let records = 0;
+  let objectCount = 0;
   for await (const entries of source) {
     for (const [key, value] of entries) yield encodeRecordFrame(key, value);
     records += entries.length;
   }
-  yield encodeEndFrame(records);
+  for await (const { contentId, lengthBytes, pieces } of objects) {
+    yield encodeObjectPrefix(contentId, lengthBytes);
+    yield* pieces;
+    objectCount += 1;
+  }
+  yield encodeEndFrame(records, objectCount);
 }
 
 /**
@@ -110,4 +134,14 @@ export async function proveDatabase(engine: Store, keys: VaultKeys, header: Pars
     throw new DamagedError(message, { details: { part: "database" } });
   });
   session.end();
+}
+
+/** Returns a record of table 21, undefined for those of other tables. @throws DamagedError. */
+export function openContentRecord(
+  keys: VaultKeys,
+  key: Uint8Array,
+  value: Uint8Array,
+): ContentRecord | undefined {
+  if (key[0] !== TABLES.contents) return undefined;
+  return decodeRecord(TABLES.contents, openRecord(keys.database, keys.vaultId, key, value));
 }

@@ -3,11 +3,19 @@
  * @module
  */
 import { DamagedError, IoError } from "../errors.ts";
-import type { BackupRecord } from "../formats/backup.ts";
+import type { BackupPreamble, BackupRecord } from "../formats/backup.ts";
 import type { ParsedHeader } from "../formats/header.ts";
 import { redact } from "../secret.ts";
 import { StoreClosedError, type StoreSnapshot } from "../storage/store.ts";
-import { backupFrames, type CheckedRecords, checkRecords, recordsToBackUp } from "./backup-records.ts";
+import type { ContentRecord } from "../formats/records/tables.ts";
+import {
+  backupFrames,
+  type BackupObject,
+  type CheckedRecords,
+  checkRecords,
+  openContentRecord,
+  recordsToBackUp,
+} from "./backup-records.ts";
 import { sealBackup } from "./backup-file.ts";
 import type { VaultKeys } from "./vault-keys.ts";
 
@@ -34,10 +42,25 @@ export class VaultSnapshot {
   }
 
   /** The bytes of the backup file, in order. @throws IoError, the signal's reason. */
-  async *backup(backupId: Uint8Array, createdAtMs: number, signal: AbortSignal): AsyncGenerator<Uint8Array> {
+  async *backup(
+    head: Omit<BackupPreamble, "headerBytes">,
+    objects: AsyncIterable<BackupObject>,
+    signal: AbortSignal,
+  ): AsyncGenerator<Uint8Array> {
     signal.throwIfAborted();
-    const frames = backupFrames(this.#entries(signal));
-    yield* sealBackup({ backupId, createdAtMs }, this.header, this.#keys, frames);
+    yield* sealBackup(head, this.header, this.#keys, backupFrames(this.#entries(signal), objects));
+  }
+
+  /** The records of contents that lie in objects. @throws DamagedError, IoError, the signal's reason. */
+  async contents(signal: AbortSignal): Promise<ContentRecord[]> {
+    const contents: ContentRecord[] = [];
+    for await (const entries of this.#entries(signal)) {
+      for (const [key, value] of entries) {
+        const content = openContentRecord(this.#keys, key, value);
+        if (content !== undefined) contents.push(content);
+      }
+    }
+    return contents;
   }
 
   /** Idempotent. */

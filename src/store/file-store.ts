@@ -379,6 +379,11 @@ export class FileStore {
     await this.#run(options, () => this.#flush());
   }
 
+  /** Keeps the objects of removed files while somebody copies them. @returns what ends it. The vault calls it. */
+  holdObjects(): () => void {
+    return this.#use.hold();
+  }
+
   /**
    * Begins with an unlocked vault: what a crash has left is put into order behind the calls. The vault calls it.
    * @param isAfterCrash true looks through the index too, and reports what was lost from it.

@@ -93,7 +93,7 @@ export class Objects {
         await this.#fs.rename(this.#incomingPath(id), path);
       } catch (error) {
         if (!hasErrno(error, "ENOENT")) throw error;
-        await this.#makeShard(id);
+        await this.makeFolder(id);
         await this.#fs.rename(this.#incomingPath(id), path);
       }
     } catch (error) {
@@ -196,7 +196,8 @@ export class Objects {
     }
   }
 
-  async #makeShard(id: Uint8Array): Promise<void> {
+  /** Makes the folder in which an object lies. */
+  async makeFolder(id: Uint8Array): Promise<void> {
     const folder = join(this.#directory, "objects");
     await this.#makeFolder(folder);
     await this.#makeFolder(join(folder, hex(id).slice(0, 2)));

@@ -3,6 +3,7 @@ import { expect, test } from "vitest";
 import { concat, u16, u64, u8 } from "../../src/bytes.ts";
 import {
   BackupFrames,
+  type BackupItem,
   encodeBackupHead,
   encodeEndFrame,
   encodeRecordFrame,
@@ -15,14 +16,17 @@ const damaged = expect.objectContaining({ code: "COFFER_DAMAGED" });
 const record = encodeRecordFrame(counting(1, 17), counting(0, 100));
 
 test("a preamble is read as it was written [F-160]", () => {
-  const given = { backupId: counting(0xb0, 16), createdAtMs: 1_700_000_000_000 };
+  const given = { backupId: counting(0xb0, 16), createdAtMs: 1_700_000_000_000, hasObjects: true };
   const bytes = encodeBackupHead(given, counting(0, 200));
   expect(parseBackupPreamble(bytes.subarray(0, 64))).toEqual({ ...given, headerBytes: 200 });
   expect(bytes.subarray(64)).toEqual(counting(0, 200));
 });
 
 test("no memory is taken for what a preamble claims [F-162]", () => {
-  const bytes = encodeBackupHead({ backupId: counting(0, 16), createdAtMs: 1 }, new Uint8Array(200));
+  const bytes = encodeBackupHead(
+    { backupId: counting(0, 16), createdAtMs: 1, hasObjects: false },
+    new Uint8Array(200),
+  );
   for (const [at, value] of [
     [12, 0xff],
     [40, 0xff],
@@ -47,11 +51,11 @@ test("frames are read from pieces of any length [F-164]", () => {
         ...entries.map(([key, value]) => encodeRecordFrame(key, value)),
         encodeEndFrame(entries.length),
       );
-      const frames = new BackupFrames();
-      const read: unknown[] = [];
+      const frames = new BackupFrames(false);
+      const read: BackupItem[] = [];
       for (let at = 0; at < bytes.length; at += piece) read.push(...frames.push(bytes.slice(at, at + piece)));
       expect(frames.finish()).toBe(entries.length);
-      expect(read).toEqual(entries);
+      expect(read).toEqual(entries.map((given) => ({ kind: "record", record: given })));
     }),
     { numRuns: 60 },
   );
@@ -70,12 +74,12 @@ test.each([
   ["a record after the end", concat(encodeEndFrame(0), record)],
   ["a second end", concat(encodeEndFrame(0), encodeEndFrame(0))],
 ])("%s is damage, as soon as it is seen [F-164]", (_, bytes) => {
-  expect(() => new BackupFrames().push(bytes)).toThrow(damaged);
+  expect(() => new BackupFrames(false).push(bytes)).toThrow(damaged);
 });
 
 test("what has no end is not whole [F-164]", () => {
   for (const bytes of [new Uint8Array(0), record, record.slice(0, -1), encodeEndFrame(0).slice(0, -1)]) {
-    const frames = new BackupFrames();
+    const frames = new BackupFrames(false);
     frames.push(bytes);
     expect(() => frames.finish()).toThrow(damaged);
   }
