@@ -7,6 +7,7 @@ import { utf8 } from "../bytes.ts";
 import { MAX_PART_BYTES } from "../limits.ts";
 
 // What Windows refuses in a name, and what it drops from its end.
+// oxlint-disable-next-line no-control-regex -- they are what is refused
 const FORBIDDEN = /[\u0000-\u001f"*/:<>?\\|%]/gu;
 const DROPPED_END = /[. ]$/u;
 /** Devices, with any extension. */

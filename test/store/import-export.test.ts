@@ -179,7 +179,27 @@ describe("names on Windows", () => {
 
   test("no two names become one, and none is refused by the system", () => {
     const part = fc.string({
-      unit: fc.constantFrom(..."aCONnul.: %\\2E5c?*\u0002"),
+      unit: fc.constantFrom(
+        "a",
+        "C",
+        "O",
+        "N",
+        "n",
+        "u",
+        "l",
+        ".",
+        ":",
+        " ",
+        "%",
+        "\\",
+        "2",
+        "E",
+        "5",
+        "c",
+        "?",
+        "*",
+        "\u0002",
+      ),
       minLength: 1,
       maxLength: 8,
     });
@@ -187,6 +207,7 @@ describe("names on Windows", () => {
       fc.property(part, part, (a, b) => {
         const [x, y] = [exportName(a, "win32") as string, exportName(b, "win32") as string];
         expect(x === y).toBe(a === b);
+        // oxlint-disable-next-line no-control-regex -- they are what is refused
         expect(x).toMatch(/^[^\u0000-\u001f"*/:<>?\\|]*[^\u0000-\u001f"*/:<>?\\|. ]$/u);
         expect(x).not.toMatch(/^(?:con|prn|aux|nul|com\d|lpt\d)(?:\.|$)/iu);
       }),
