@@ -100,8 +100,6 @@ describe("the PIN", () => {
     for (const [pin, code] of [
       [null, "COFFER_ABORTED"],
       ["", "COFFER_INVALID_ARGUMENT"],
-      ["12\u00003456", "COFFER_INVALID_ARGUMENT"],
-      ["1234\ud800", "COFFER_INVALID_ARGUMENT"],
       ["123", "COFFER_PIN_LENGTH"],
       ["ä".repeat(128), "COFFER_PIN_LENGTH"],
     ] as const) {
@@ -194,7 +192,7 @@ describe("the last try of a PIN", () => {
       details: { reason: "pin" },
     });
     expect(asked).toEqual([]);
-    expect(await stub.logins()).toEqual([]);
+    expect(stub.logins()).toEqual([]);
   });
 
   test("is not spent where another program used one meanwhile, nor on another card", async () => {
@@ -203,8 +201,8 @@ describe("the last try of a PIN", () => {
     const typedWhile = (change: Parameters<StubModule["set"]>[0]): Unlocker =>
       byToken(access, {
         keyId: "03",
-        pin: async () => {
-          await stub.set(change);
+        pin: () => {
+          stub.set(change);
           return "123456";
         },
       });
@@ -212,12 +210,12 @@ describe("the last try of a PIN", () => {
     await expect(createVault(await scratch(), { unlock: nearlyLocked })).rejects.toMatchObject({
       code: "COFFER_PIN_NOT_USABLE",
     });
-    await stub.set({ tokens: [{ label: "t", keys: [key] }] });
+    stub.set({ tokens: [{ label: "t", keys: [key] }] });
     const swapped = typedWhile({ tokens: [{ label: "other", keys: [key] }] });
     await expect(createVault(await scratch(), { unlock: swapped })).rejects.toMatchObject({
       code: "COFFER_TOKEN_REMOVED",
     });
-    expect(await stub.logins()).toEqual([]);
+    expect(stub.logins()).toEqual([]);
   });
 });
 

@@ -52,6 +52,12 @@ test("an unlocker shows nothing, and serves once", async () => {
   expect(combined(token, passphrase("x")).kind).toBe("combined");
 });
 
+test("a PIN that none can be is refused before any token is looked for", () => {
+  for (const pin of ["", "12\u00003456", "1234\ud800", new Uint8Array(), Uint8Array.of(49, 0, 50)]) {
+    expect(() => made({ pin })).toThrow(expect.objectContaining({ reason: "pin" }));
+  }
+});
+
 test("listing takes no key and no PIN", async () => {
   for (const options of [{ pin: "1234" }, { keyId: "03" }, { onWaiting: () => undefined }]) {
     await expect(listTokens({ module, ...options })).rejects.toThrow("no such option");
