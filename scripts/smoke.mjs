@@ -41,7 +41,8 @@ try {
   await rm(folder, { recursive: true, force: true });
 }
 const runtime = process.versions.bun ? `Bun ${process.versions.bun}` : `Node ${process.versions.node}`;
-process.stdout.write(`${runtime}, ${how}: create, encrypt, decrypt, data key, close, open again\n`);
+const token = process.env.COFFER_SMOKE_TOKEN === undefined ? "" : ", open by a token";
+process.stdout.write(`${runtime}, ${how}: create, encrypt, decrypt, data key, close, open again${token}\n`);
 
 async function makeVault() {
   assert.equal((await describeVault(path)).exists, false);
@@ -121,7 +122,10 @@ async function opensGoldenVaults(golden) {
     const unlock = unlockers[sidecar.unlock.kind](sidecar.unlock);
     if (sidecar.unlock.kind === "pkcs11" && token === undefined) {
       // This app has not installed the binding of tokens.
-      await assert.rejects(openVault(directory, { unlock }), { code: "COFFER_PKCS11_BINDING_MISSING" });
+      await assert.rejects(openVault(directory, { unlock }), {
+        code: "COFFER_PKCS11_BINDING_MISSING",
+        message: /npm install pkcs11js/,
+      });
       continue;
     }
     const vault = await openVault(directory, { unlock, anchor: sidecar.anchor });

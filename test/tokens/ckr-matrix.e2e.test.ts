@@ -164,7 +164,7 @@ test(
   { timeout: TEST_TIMEOUT_MS },
   async () => {
     const cases = MATRIX.flatMap((row) => {
-      const names = DECISIVE.has(row.call) ? CKR_NAMES : sampleOf(CKR_NAMES, 8, random);
+      const names = DECISIVE.has(row.call) ? CKR_NAMES : sampleOf(CKR_NAMES, 6, random);
       return names.map((name) => ({ row, name }));
     });
     await expectCases(runTaskHere, cases, 400);
@@ -172,5 +172,5 @@ test(
 );
 
 test("the same from a helper's process, which is gone then", { timeout: TEST_TIMEOUT_MS }, () =>
-  expectCases(runTask, sampleOf(everything, 8, random), 8),
+  expectCases(runTask, sampleOf(everything, 6, random), 8),
 );

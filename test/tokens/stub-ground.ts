@@ -2,11 +2,12 @@
  * Tasks of the token helper against the stub module: the software halves of its keys, and what each task must answer.
  * @module
  */
-import { constants, generateKeyPairSync, type KeyObject, privateDecrypt, randomBytes } from "node:crypto";
+import { constants, createECDH, generateKeyPairSync, privateDecrypt, randomBytes } from "node:crypto";
 import type { CofferError } from "../../src/errors.ts";
 import {
   newExchange,
   type TokenExchange,
+  tokenKeyOfPoint,
   tokenKeyOfSpki,
   type TokenPublicKey,
 } from "../../src/crypto/token-public-key.ts";
@@ -19,7 +20,11 @@ import type { HelperPort } from "../../src/keystore/slots/pkcs11/helper-context.
 import { helperMessage } from "../../src/keystore/slots/pkcs11/helper-message.ts";
 import { serveTask } from "../../src/keystore/slots/pkcs11/serve-task.ts";
 import { tokenError } from "../../src/keystore/slots/pkcs11/token-errors.ts";
-import type { HelperTask, TokenTarget } from "../../src/keystore/slots/pkcs11/helper-protocol.ts";
+import type {
+  HelperTask,
+  TokenCriteria,
+  TokenTarget,
+} from "../../src/keystore/slots/pkcs11/helper-protocol.ts";
 import { HELPER } from "../keystore/slots/pkcs11/token-ground.ts";
 import type { StubKey, StubModule, StubToken } from "./stub-module.ts";
 
@@ -34,22 +39,26 @@ export interface PreparedKey {
   readonly secret: Uint8Array;
 }
 
-export function ecKey(id: string): PreparedKey {
-  const { publicKey } = generateKeyPairSync("ec", { namedCurve: "prime256v1" });
-  const known = tokenKey(publicKey);
-  const { exchange, secret } = newExchange(known, randomBytes(32));
-  return {
-    key: { kind: "ec", id, point: known.spki.subarray(-65), z: secret },
-    publicKey: known,
-    exchange,
-    secret,
-  };
+/** A key of a token, and what its private half makes of another exchange. */
+export interface AgreeingKey extends PreparedKey {
+  readonly agree: (exchange: Uint8Array) => Uint8Array;
 }
 
-/** @param mechanisms what the token offers of RSA */
-export function rsaKey(id: string, mechanisms: "oaep" | "raw" | "both" = "both"): PreparedKey {
+export function ecKey(id: string): AgreeingKey {
+  const half = createECDH("prime256v1");
+  half.generateKeys();
+  const publicKey = tokenKeyOfPoint(half.getPublicKey());
+  if (publicKey === undefined) throw new Error("the key is of no kind that a slot takes");
+  const { exchange, secret } = newExchange(publicKey, randomBytes(32));
+  const key: StubKey = { kind: "ec", id, point: half.getPublicKey(), z: secret };
+  return { key, publicKey, exchange, secret, agree: (point) => half.computeSecret(point) };
+}
+
+/** A key whose token does RSA both ways. */
+export function rsaKey(id: string): PreparedKey {
   const { publicKey, privateKey } = generateKeyPairSync("rsa", { modulusLength: 2048 });
-  const known = tokenKey(publicKey);
+  const known = tokenKeyOfSpki(publicKey.export({ format: "der", type: "spki" }));
+  if (known === undefined) throw new Error("the key is of no kind that a slot takes");
   const random = randomBytes(32);
   const { exchange }: TokenExchange = newExchange(known, random);
   const { n = "", e = "" } = publicKey.export({ format: "jwk" });
@@ -60,19 +69,13 @@ export function rsaKey(id: string, mechanisms: "oaep" | "raw" | "both" = "both")
       id,
       modulus: Buffer.from(n, "base64url"),
       exponent: Buffer.from(e, "base64url"),
-      ...(mechanisms !== "raw" && { oaep: random }),
-      ...(mechanisms !== "oaep" && { raw }),
+      oaep: random,
+      raw,
     },
     publicKey: known,
     exchange,
     secret: random,
   };
-}
-
-function tokenKey(key: KeyObject): TokenPublicKey {
-  const known = tokenKeyOfSpki(key.export({ format: "der", type: "spki" }));
-  if (known === undefined) throw new Error("the key is of no kind that a slot takes");
-  return known;
 }
 
 /** One token with these keys. */
@@ -95,8 +98,8 @@ export interface TaskOptions {
   readonly talk?: Partial<HelperTalk>;
   readonly timeoutMs?: number;
   readonly signal?: AbortSignal;
-  readonly keyId?: string;
-  readonly label?: string;
+  readonly keyId?: string | undefined;
+  readonly label?: string | undefined;
 }
 
 /** Runs a task in a real helper process. */
@@ -105,12 +108,8 @@ export function runTask(
   task: HelperTask,
   { talk = {}, timeoutMs = 20_000, signal, keyId, label }: TaskOptions = {},
 ): Promise<HelperResult> {
-  const pin = (): Promise<Uint8Array> => Promise.resolve(Buffer.from(STUB_PIN));
-  const criteria = {
-    ...(keyId !== undefined && { keyId: Buffer.from(keyId, "hex") }),
-    ...(label !== undefined && { label }),
-  };
-  return runHelper({ module, criteria, timeoutMs, script: HELPER }, task, { pin, ...talk }, signal);
+  const criteria = criteriaOf({ keyId, label });
+  return runHelper({ module, criteria, timeoutMs, script: HELPER }, task, { pin: givePin, ...talk }, signal);
 }
 
 /**
@@ -120,7 +119,7 @@ export function runTask(
 export async function runTaskHere(
   { module }: StubModule,
   task: HelperTask,
-  { talk = {}, keyId }: TaskOptions = {},
+  { talk = {}, keyId, label }: TaskOptions = {},
 ): Promise<HelperResult> {
   const replies: unknown[] = [];
   let failure: CofferError | undefined;
@@ -132,15 +131,26 @@ export async function runTaskHere(
       if (message === undefined) throw new Error("the helper said something that it never says");
       if (message.kind === "failed") failure = tokenError(message);
       else if (message.kind === "pin") {
-        replies.push({ kind: "pin", pin: await talk.pin?.(message, new AbortController().signal) });
+        const pin = talk.pin ?? givePin;
+        replies.push({ kind: "pin", pin: await pin(message, new AbortController().signal) });
       } else if (message.kind !== "operating" && message.kind !== "ended") result = message;
     },
   };
-  const criteria = keyId === undefined ? {} : { keyId: Buffer.from(keyId, "hex") };
-  await serveTask(port, { module, criteria, task });
+  await serveTask(port, { module, criteria: criteriaOf({ keyId, label }), task });
   if (failure !== undefined) throw failure;
   if (result === undefined) throw new Error("the helper ended without an answer");
   return result;
+}
+
+function givePin(): Promise<Uint8Array> {
+  return Promise.resolve(Buffer.from(STUB_PIN));
+}
+
+function criteriaOf({ keyId, label }: Pick<TaskOptions, "keyId" | "label">): TokenCriteria {
+  return {
+    ...(keyId !== undefined && { keyId: Buffer.from(keyId, "hex") }),
+    ...(label !== undefined && { label }),
+  };
 }
 
 /** Unlocks with one key. */

@@ -176,9 +176,9 @@ static void note(const char *format, ...) {
   length += vsnprintf(line + length, sizeof line - length - 1, format, list);
   va_end(list);
   line[length++] = '\n';
-  int file = open(beside("log"), O_WRONLY | O_APPEND | O_CREAT, 0600);
+  static int file = -1;
+  if (file < 0) file = open(beside("log"), O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC, 0600);
   if (file < 0 || write(file, line, length) != length) abort();
-  close(file);
 }
 
 static int tries_left(int slot) {

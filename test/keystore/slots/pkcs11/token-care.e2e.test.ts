@@ -452,6 +452,17 @@ describe("a header that somebody altered", () => {
     });
   });
 
+  test("with a slot of another vault is found out by the seal", async () => {
+    const folder = await alterHeader((header) => {
+      // The vault's id, which every slot is bound to.
+      header[16] = (header[16] as number) ^ 1;
+    });
+    await expect(openVault(folder, { unlock: byToken(hsm) })).rejects.toMatchObject({
+      code: "COFFER_TOKEN_OPERATION_FAILED",
+      details: { reason: "seal" },
+    });
+  });
+
   test("with another form of the public key is damaged [F-145]", async () => {
     const folder = await alterHeader((header) => {
       // secp256k1 for P-256 in the SubjectPublicKeyInfo.
