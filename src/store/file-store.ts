@@ -14,7 +14,8 @@ import { redact } from "../secret.ts";
 import { nothingThere } from "./catalog.ts";
 import { type ContentSource, sourceOf } from "./content-source.ts";
 import { copyTree } from "./copy-tree.ts";
-import { type ExportedTree, type ExportOptions, exportTree } from "./export-tree.ts";
+import type { ExportedTree, ExportOptions } from "./export-options.ts";
+import { exportTree } from "./export-tree.ts";
 import { type ImportedTree, type ImportOptions, importTree } from "./import-tree.ts";
 import { describeEntry, type StoreEntry, type WalkedEntry, walkEntries } from "./listing.ts";
 import { Objects } from "./objects.ts";
@@ -294,9 +295,10 @@ export class FileStore {
 
   /**
    * Brings a file of the disk, or what a folder holds, into a directory of the store. Links are not followed. When it
-   * is ended by a signal or an error, what was imported stays, whole files only: `resume` does the rest.
+   * is ended by a signal or an error, what was imported stays, whole files only: `resume` does the rest. Times of files
+   * are kept, those of folders are not.
    * @param source path on the disk. @param into directory of the store. @defaultValue the topmost
-   * @throws LimitExceededError, and what the CMK answers. What cannot be imported is told to `onSkip`, and counted.
+   * @throws InvalidArgumentError reason `not-directory`, and what the CMK answers. What cannot be imported is told to `onSkip`, and counted.
    */
   async importFrom(source: string, into = "", options: ImportOptions = {}): Promise<ImportedTree> {
     assertPath("source", source);
@@ -315,9 +317,10 @@ export class FileStore {
   /**
    * Writes a file of the store, or what a directory holds, into a folder of the disk, which is made if need be: files
    * of mode 0600, with their times, each whole or not at all. Names that this system refuses are written otherwise, and
-   * told. Nothing is written through links.
+   * told. Nothing is written through links; a folder that is exchanged meanwhile ends the export.
    * @param path in the store; `""` for all of it. @param destination path of the folder.
-   * @throws NotFoundError, and what the CMK answers. What is not written is told to `onSkip`, and counted.
+   * @throws NotFoundError. @throws InvalidArgumentError reason `inside-vault`. @throws IoError, also reason `swapped`.
+   *   What is not written is told to `onSkip`, and counted.
    */
   async exportTo(path: string, destination: string, options: ExportOptions = {}): Promise<ExportedTree> {
     assertPath("destination", destination);
