@@ -152,15 +152,21 @@ export class Catalog {
 
   /** Makes a directory and those on the way. One that is there is fine. @throws AlreadyExistsError for a file. */
   makeDirectory(change: Transaction, parts: readonly string[], below: Uint8Array = ROOT_ID): Uint8Array {
-    let dir = below;
-    for (const name of parts) dir = this.#step(change, dir, name);
-    return dir;
+    if (parts.length === 0) return below;
+    const place = this.#placeFor(change, parts, below);
+    if (this.#entry(change, place)?.kind === "file") throw alreadyThere("file");
+    return this.#step(change, place.dir, place.name);
   }
 
   /** True while this entry's name leads to this entry's content. */
   isPresent(records: RecordReader, entry: EntryRecord): boolean {
-    const present = this.#entry(records, this.#place(entry.dir, entry.name));
+    const present = this.present(records, entry);
     return present !== undefined && equal(present.id, entry.id);
+  }
+
+  /** Returns what has this entry's name by now, or undefined. */
+  present(records: RecordReader, { dir, name }: EntryRecord): EntryRecord | undefined {
+    return this.#entry(records, this.#place(dir, name));
   }
 
   /** Gives a directory that has an id already its name. @throws AlreadyExistsError for whatever has it. */

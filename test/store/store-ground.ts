@@ -11,6 +11,8 @@ import { cheapPassphrase } from "../../src/testing.ts";
 import { createVault, openVault, type Vault } from "../../src/vault.ts";
 import type { OpenVaultOptions } from "../../src/vault-options.ts";
 
+export { bytesOf } from "../field/random.mjs";
+
 const SECRET = "a passphrase for tests";
 const made: { readonly folder: string; readonly vaults: Vault[] }[] = [];
 
@@ -51,17 +53,6 @@ afterEach(async () => {
     await rm(folder, { recursive: true, force: true });
   }
 });
-
-/** Returns bytes that are unlike each other and the same at each run. */
-export function bytesOf(length: number, seed = 1): Uint8Array {
-  const bytes = new Uint8Array(length);
-  let state = seed * 2_654_435_761;
-  for (let i = 0; i < length; i++) {
-    state = (Math.imul(state, 1_103_515_245) + 12_345) >>> 0;
-    bytes[i] = state >>> 16;
-  }
-  return bytes;
-}
 
 /** Gathers what an async iterable gives. */
 export async function all<Item>(items: AsyncIterable<Item>): Promise<Item[]> {
