@@ -189,3 +189,66 @@ test("the code in docs/recovery.md and docs/backup.md runs", async () => {
   const { stdout } = await promisify(execFile)(process.execPath, ["app.js"], { cwd: machine });
   expect(stdout).toBe("2\n");
 });
+
+test("the code in docs/store.md serves a film by ranges, and keeps what it wrote through a rotation", async () => {
+  const [use = "", attach = "", serve = "", relaxed = "", keys = "", verify = "", ...others] = blocks(
+    "docs/store.md",
+    "js",
+  );
+  expect(others).toEqual([]);
+  await mkdir(join(machine, "node_modules/electron"), { recursive: true });
+  await symlink(root, join(machine, "node_modules/coffer"), "dir");
+  const electron = `exports.handlers = {};
+    exports.ipcMain = { handle: (name, work) => { exports.handlers[name] = work; } };
+    exports.app = { whenReady: async () => undefined };
+    exports.protocol = { registerSchemesAsPrivileged() {}, handle: exports.ipcMain.handle };`;
+  await writeFile(join(machine, "node_modules/electron/index.js"), electron);
+  await mkdir(join(machine, "photos"));
+  await writeFile(join(machine, "photos/large.jpg"), Buffer.alloc(100_000, 1));
+  const here = (text: string): string => text.replaceAll(/^import .*$/gmu, "");
+  const source = `import assert from "node:assert/strict";
+    import { setImmediate } from "node:timers/promises";
+    import { isCofferError, openVault, recovery } from "coffer";
+    import electron from "electron";
+    const { app, handlers, ipcMain, protocol } = electron;
+    const vault = await openVault("my.vault", { unlock: recovery(${JSON.stringify(code)}) });
+    const bytes = new Uint8Array(50_000).map((_, at) => at % 251);
+    const shown = [];
+    const show = (...what) => shown.push(what);
+    { ${here(use)}; assert.deepEqual(new Uint8Array(photo), bytes); assert.equal(shown[0][0], "photo.jpg"); }
+    ${here(attach)}
+    ${here(serve)}
+    await setImmediate();
+    await handlers.attach({}, { mail: 7, name: "../a film?.mp4", type: "video/mp4", bytes });
+    const names = (await handlers.attachments({}, 7)).map(({ name }) => name);
+    assert.deepEqual(names, [".._a film?.mp4", "photo.jpg"]);
+    const get = async (name, range) => {
+      const headers = range === undefined ? {} : { range };
+      const url = \`vault://store/mail/7/\${encodeURIComponent(name)}\`;
+      const answer = await handlers.vault(new Request(url, { headers }));
+      return [answer.status, answer.headers.get("content-range"), new Uint8Array(await answer.arrayBuffer()), answer];
+    };
+    const [status, none, whole, answer] = await get(names[0]);
+    assert.deepEqual([status, none, whole], [200, null, bytes]);
+    assert.equal(answer.headers.get("content-type"), "video/mp4");
+    assert.deepEqual((await get(names[0], "bytes=40000-40009")).slice(0, 3),
+      [206, "bytes 40000-40009/50000", bytes.subarray(40000, 40010)]);
+    assert.deepEqual((await get(names[0], "bytes=49990-")).slice(0, 3),
+      [206, "bytes 49990-49999/50000", bytes.subarray(49990)]);
+    assert.deepEqual((await get(names[0], "bytes=50000-")).slice(0, 2), [416, "bytes */50000"]);
+    assert.equal((await get("none"))[0], 404);
+    ${here(relaxed)}
+    const id = (await vault.kms.describeKey()).keyMetadata.keyId;
+    { ${here(keys)} }
+    assert.equal((await vault.kms.describeKey()).keyMetadata.keyId, id);
+    assert.deepEqual(await vault.store.rewrapAll(), { rewrapped: 0, unchanged: 4 });
+    shown.length = 0;
+    { ${here(verify)}; assert.deepEqual(problems, []); }
+    assert.deepEqual(shown.at(-1), [250_000, 250_000]);
+    await vault.close();
+    console.log("done");`;
+  await writeFile(join(machine, "package.json"), '{ "type": "module" }');
+  await writeFile(join(machine, "app.js"), source);
+  const { stdout } = await promisify(execFile)(process.execPath, ["app.js"], { cwd: machine });
+  expect(stdout).toBe("done\n");
+});

@@ -64,7 +64,7 @@ describe("the README", () => {
 });
 
 describe("the README's code", () => {
-  const [example = "", inAVault = "", files = "", ...others] = blocks("js");
+  const [example = "", inAVault = "", files = "", inTheStore = "", ...others] = blocks("js");
   let app: string;
 
   beforeAll(async () => {
@@ -112,6 +112,31 @@ describe("the README's code", () => {
     expect(new Uint8Array(await readFile(join(app, "film-back.mp4")))).toEqual(film);
     expect(await readFile(join(app, "film.mp4.cof"))).not.toEqual(await readFile(join(app, "film.mp4")));
   });
+
+  test("keeps files in the store, streams a part of one, moves them, and gives all back", async () => {
+    const film = await readFile(join(app, "film.mp4"));
+    await mkdir(join(app, "attachments/letters"), { recursive: true });
+    await writeFile(join(app, "attachments/letters/one.txt"), "a letter");
+    const source = `import { openVault, passphrase } from "coffer";
+      const vault = await openVault("my.vault", { unlock: passphrase("correct horse battery staple") });
+      try {
+        ${inTheStore}
+        console.log((await store.verify()).problems.length);
+      } finally {
+        await vault.close();
+      }`;
+    expect((await runScript(app, "store.js", source)).split("\n")).toEqual([
+      "mail/2030: 0",
+      "mail/2030/film.mp4: 100000",
+      "mail/2030/letters: 0",
+      "mail/2030/letters/one.txt: 8",
+      "2000",
+      "0",
+      "",
+    ]);
+    expect(await readFile(join(app, "given-back/2030/film.mp4"))).toEqual(film);
+    expect(await readFile(join(app, "given-back/2030/letters/one.txt"), "utf8")).toBe("a letter");
+  });
 });
 
 describe("the README's command line", () => {
@@ -133,7 +158,7 @@ describe("the README's command line", () => {
       const { stdout } = await promisify(execFile)(process.execPath, [main, ...args], { cwd: app });
       outputs.push(stdout);
     }
-    expect(lines.map((line) => line.split(" ")[2])).toEqual(["init", "key", "encrypt", "decrypt", "status"]);
+    expect(lines.map((line) => line.split(" ")[2])).toEqual(["init", "key", "encrypt", "decrypt", "store", "status"]);
     expect(await readFile(join(app, "certs/decrypted_key.pem"), "utf8")).toBe("a private key\n");
     expect(outputs.at(-1)).toContain("passphrase");
   });

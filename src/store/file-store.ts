@@ -120,7 +120,6 @@ export class FileStore {
           ),
         );
         if (!isDurable && written.content.headerTag !== undefined) this.#use.owesFlush(written.content.id);
-        if (before !== undefined) this.#collectSoon();
         return describeEntry(parts, entry);
       } finally {
         written.end();
@@ -394,24 +393,45 @@ export class FileStore {
   begin(unlocked: UnlockedVault, isAfterCrash: boolean): void {
     const session = this.#sessionOf(unlocked);
     if (!this.#host.mayWrite) return;
+    if (isAfterCrash) this.#objects.distrust();
     this.#beginning = session.recover(isAfterCrash);
   }
 
-  /** Does what was left for later, before the vault is closed. Never rejects: what fails is a warning. */
+  /**
+   * Does what was left for later, before the vault is closed, as far as a locked one lets it. Never rejects: what fails
+   * is a warning.
+   */
   async end(): Promise<void> {
+    if (!this.#host.mayWrite) return;
     const session = this.#session;
-    if (session === undefined || session.ended.aborted || !this.#host.mayWrite) return;
     try {
       await this.#beginning;
       await this.#flush();
-      await session.garbage.collect();
-      await session.traces.remove();
+      if (session !== undefined && !session.ended.aborted) {
+        await session.garbage.collect();
+        await session.traces.remove();
+      }
+      await this.#objects.flushMoves();
     } catch (error) {
-      if (session.ended.aborted) return;
-      const why = error instanceof Error ? error.message : String(error);
-      const message = `The file store was closed before all was done (${why}). Files written with relaxed durability may be damaged by a power cut.`;
-      this.#host.report({ type: "warning", message });
+      if (session?.ended.aborted === true) return this.#endLocked();
+      this.#reportUnfinished(error);
     }
+  }
+
+  /** The vault was locked while it was closed. */
+  async #endLocked(): Promise<void> {
+    try {
+      await this.#flush();
+      await this.#objects.flushMoves();
+    } catch (error) {
+      this.#reportUnfinished(error);
+    }
+  }
+
+  #reportUnfinished(error: unknown): void {
+    const why = error instanceof Error ? error.message : String(error);
+    const message = `The file store was closed before all was done (${why}). Files written with relaxed durability may be damaged by a power cut.`;
+    this.#host.report({ type: "warning", message });
   }
 
   static {
