@@ -16,13 +16,9 @@ import {
 } from "../formats/records/tables.ts";
 import { wipe } from "../secret.ts";
 import { FIRST_KEY_TABLE, MIRRORED_TABLES } from "../storage/key-tables.ts";
-import {
-  type ExpectedObjects,
-  FileIndexCheck,
-  type FileReferenceProblem,
-  type FileTableTally,
-} from "./check-file-index.ts";
+import { FileIndexCheck, type FileTableTally } from "./check-file-index.ts";
 import { checkReferences, type RecordsByTable, type ReferenceProblem } from "./check-references.ts";
+import type { ExpectedObjects, FileReferenceProblem } from "./file-references.ts";
 import { DECODED, openStored, readStored, type Stored, unlessDamaged } from "./stored-record.ts";
 import type { VaultKeys } from "./vault-keys.ts";
 
@@ -115,10 +111,10 @@ export class RecordCheck {
         typeof this.#state === "object" && tables.every(({ isSound }) => isSound)
           ? new Map<ReferenceProblem | FileReferenceProblem, number>([
               ...checkReferences(this.#keys, this.#recordsByTable()),
-              ...this.#files.references(),
+              ...this.#files.references.problems(),
             ])
           : undefined,
-      objects: this.#files.objects,
+      objects: this.#files.references.objects,
     };
   }
 
