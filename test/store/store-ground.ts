@@ -2,7 +2,7 @@
  * A vault on a real disk with a passphrase that costs nothing, for tests of its file store.
  * @module
  */
-import { mkdtemp, rm } from "node:fs/promises";
+import { mkdtemp, readdir, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach } from "vitest";
@@ -59,4 +59,13 @@ export async function all<Item>(items: AsyncIterable<Item>): Promise<Item[]> {
   const found: Item[] = [];
   for await (const item of items) found.push(item);
   return found;
+}
+
+/** Returns the paths of a vault's objects. */
+export async function objectsOf(directory: string): Promise<string[]> {
+  const names = await readdir(join(directory, "objects"), { recursive: true });
+  return names
+    .filter((name) => name.endsWith(".cof"))
+    .toSorted()
+    .map((name) => join(directory, "objects", name));
 }
