@@ -130,7 +130,7 @@ export type {
 } from "./vault-options.ts";
 export type { StoreMetadata } from "./formats/store-metadata.ts";
 export type { ContentSource } from "./store/content-source.ts";
-export type { ExportedTree, ExportOptions, ExportSkipReason } from "./store/export-tree.ts";
+export type { ExportedTree, ExportOptions, ExportSkipReason } from "./store/export-options.ts";
 export type { FileStore, StoreUsage } from "./store/file-store.ts";
 export type { ImportedTree, ImportOptions, ImportSkipReason } from "./store/import-tree.ts";
 export type { StoreEntry } from "./store/listing.ts";

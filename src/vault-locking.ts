@@ -147,8 +147,8 @@ export class VaultLocking {
   async close(): Promise<void> {
     if (this.#unlocked !== undefined) {
       await this.#unlocked.keystore.usage.flush();
-      await this.#hooks.beforeClose?.();
     }
+    if (!this.#isReleased) await this.#hooks.beforeClose?.();
     await this.lock("closed");
     await this.#enqueue(async () => {
       if (this.#isReleased) return;

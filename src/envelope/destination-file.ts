@@ -3,7 +3,7 @@
  * @module
  */
 import { randomBytes } from "node:crypto";
-import { dirname } from "node:path";
+import { basename, dirname, join } from "node:path";
 import { hex } from "../bytes.ts";
 import { AlreadyExistsError, InvalidArgumentError } from "../errors.ts";
 import { publishTemporary, syncFolder } from "../storage/atomic-file.ts";
@@ -17,6 +17,9 @@ import {
   UnexpectedFileError,
 } from "../storage/file-system.ts";
 import { ioError } from "../storage/io-error.ts";
+
+/** At most four bytes each, and file systems take 255 in a name. */
+const TEMPORARY_NAME_CHARACTERS = 48;
 
 export interface DestinationOptions {
   /** Replace what is there; else it is refused. */
@@ -69,7 +72,9 @@ export class DestinationFile {
 
   /** Makes the temporary file, empty, with mode 0600. @throws IoError. */
   static async create(fs: FileSystem, path: string, overwrite: boolean): Promise<DestinationFile> {
-    const temporaryPath = `${path}.${hex(randomBytes(8))}.tmp`;
+    // A name of full length has no room for more.
+    const beginning = Array.from(basename(path)).slice(0, TEMPORARY_NAME_CHARACTERS).join("");
+    const temporaryPath = join(dirname(path), `${beginning}.${hex(randomBytes(8))}.tmp`);
     try {
       const handle = await fs.open(temporaryPath, "create", FILE_MODE);
       try {

@@ -134,7 +134,7 @@ function nodeHandle(handle: nodePromises.FileHandle): FileHandleCalls {
     // Of a file that has just been opened the system knows it: shorter than the way to another thread.
     stat: async () => fileStats(fstatSync(handle.fd, { bigint: true })),
     truncate: (lengthBytes) => handle.truncate(lengthBytes),
-    setModified: (modifiedAtMs) => handle.utimes(new Date(), new Date(modifiedAtMs)),
+    setModified: (modifiedAtMs) => handle.utimes(new Date(), secondsOf(modifiedAtMs)),
     chmod: (mode) => handle.chmod(mode),
     close: () => handle.close(),
   };
@@ -157,10 +157,15 @@ function blockingHandle(descriptor: number): FileHandleCalls {
     sync: async () => fsyncSync(descriptor),
     stat: async () => fileStats(fstatSync(descriptor, { bigint: true })),
     truncate: async (lengthBytes) => ftruncateSync(descriptor, lengthBytes),
-    setModified: async (modifiedAtMs) => futimesSync(descriptor, new Date(), new Date(modifiedAtMs)),
+    setModified: async (modifiedAtMs) => futimesSync(descriptor, new Date(), secondsOf(modifiedAtMs)),
     chmod: async (mode) => fchmodSync(descriptor, mode),
     close: async () => closeSync(descriptor),
   };
+}
+
+/** A microsecond more: as a fraction of a second, half of all times would come out one short, and lose a millisecond. */
+function secondsOf(modifiedAtMs: number): number {
+  return (modifiedAtMs + 0.001) / 1000;
 }
 
 interface KindSource {

@@ -226,6 +226,11 @@ export class Catalog {
     change.put(TABLES.garbage, recordKey.garbage(this.#kname, id), { id, kind });
   }
 
+  /** True for an id on the list of garbage. */
+  isListed(records: RecordReader, id: Uint8Array): boolean {
+    return records.get(TABLES.garbage, recordKey.garbage(this.#kname, id)) !== undefined;
+  }
+
   /** Takes an id off the list of garbage. */
   unlist(change: Transaction, id: Uint8Array): void {
     change.delete(recordKey.garbage(this.#kname, id));

@@ -14,7 +14,8 @@ import { redact } from "../secret.ts";
 import { nothingThere } from "./catalog.ts";
 import { type ContentSource, sourceOf } from "./content-source.ts";
 import { copyTree } from "./copy-tree.ts";
-import { type ExportedTree, type ExportOptions, exportTree } from "./export-tree.ts";
+import type { ExportedTree, ExportOptions } from "./export-options.ts";
+import { exportTree } from "./export-tree.ts";
 import { type ImportedTree, type ImportOptions, importTree } from "./import-tree.ts";
 import { describeEntry, type StoreEntry, type WalkedEntry, walkEntries } from "./listing.ts";
 import { Objects } from "./objects.ts";
@@ -119,7 +120,6 @@ export class FileStore {
           ),
         );
         if (!isDurable && written.content.headerTag !== undefined) this.#use.owesFlush(written.content.id);
-        if (before !== undefined) this.#collectSoon();
         return describeEntry(parts, entry);
       } finally {
         written.end();
@@ -294,9 +294,10 @@ export class FileStore {
 
   /**
    * Brings a file of the disk, or what a folder holds, into a directory of the store. Links are not followed. When it
-   * is ended by a signal or an error, what was imported stays, whole files only: `resume` does the rest.
+   * is ended by a signal or an error, what was imported stays, whole files only: `resume` does the rest. Times of files
+   * are kept, those of folders are not.
    * @param source path on the disk. @param into directory of the store. @defaultValue the topmost
-   * @throws LimitExceededError, and what the CMK answers. What cannot be imported is told to `onSkip`, and counted.
+   * @throws InvalidArgumentError reason `not-directory`, and what the CMK answers. What cannot be imported is told to `onSkip`, and counted.
    */
   async importFrom(source: string, into = "", options: ImportOptions = {}): Promise<ImportedTree> {
     assertPath("source", source);
@@ -315,9 +316,10 @@ export class FileStore {
   /**
    * Writes a file of the store, or what a directory holds, into a folder of the disk, which is made if need be: files
    * of mode 0600, with their times, each whole or not at all. Names that this system refuses are written otherwise, and
-   * told. Nothing is written through links.
+   * told. Nothing is written through links; a folder that is exchanged meanwhile ends the export.
    * @param path in the store; `""` for all of it. @param destination path of the folder.
-   * @throws NotFoundError, and what the CMK answers. What is not written is told to `onSkip`, and counted.
+   * @throws NotFoundError. @throws InvalidArgumentError reason `inside-vault`. @throws IoError, also reason `swapped`.
+   *   What is not written is told to `onSkip`, and counted.
    */
   async exportTo(path: string, destination: string, options: ExportOptions = {}): Promise<ExportedTree> {
     assertPath("destination", destination);
@@ -391,24 +393,45 @@ export class FileStore {
   begin(unlocked: UnlockedVault, isAfterCrash: boolean): void {
     const session = this.#sessionOf(unlocked);
     if (!this.#host.mayWrite) return;
+    if (isAfterCrash) this.#objects.distrust();
     this.#beginning = session.recover(isAfterCrash);
   }
 
-  /** Does what was left for later, before the vault is closed. Never rejects: what fails is a warning. */
+  /**
+   * Does what was left for later, before the vault is closed, as far as a locked one lets it. Never rejects: what fails
+   * is a warning.
+   */
   async end(): Promise<void> {
+    if (!this.#host.mayWrite) return;
     const session = this.#session;
-    if (session === undefined || session.ended.aborted || !this.#host.mayWrite) return;
     try {
       await this.#beginning;
       await this.#flush();
-      await session.garbage.collect();
-      await session.traces.remove();
+      if (session !== undefined && !session.ended.aborted) {
+        await session.garbage.collect();
+        await session.traces.remove();
+      }
+      await this.#objects.flushMoves();
     } catch (error) {
-      if (session.ended.aborted) return;
-      const why = error instanceof Error ? error.message : String(error);
-      const message = `The file store was closed before all was done (${why}). Files written with relaxed durability may be damaged by a power cut.`;
-      this.#host.report({ type: "warning", message });
+      if (session?.ended.aborted === true) return this.#endLocked();
+      this.#reportUnfinished(error);
     }
+  }
+
+  /** The vault was locked while it was closed. */
+  async #endLocked(): Promise<void> {
+    try {
+      await this.#flush();
+      await this.#objects.flushMoves();
+    } catch (error) {
+      this.#reportUnfinished(error);
+    }
+  }
+
+  #reportUnfinished(error: unknown): void {
+    const why = error instanceof Error ? error.message : String(error);
+    const message = `The file store was closed before all was done (${why}). Files written with relaxed durability may be damaged by a power cut.`;
+    this.#host.report({ type: "warning", message });
   }
 
   static {

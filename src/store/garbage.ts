@@ -14,6 +14,8 @@ import type { StoreUse } from "./store-use.ts";
 
 /** Records that one change removes. */
 const CHANGES = 128;
+/** Objects that are removed before their folders are flushed. */
+const OBJECTS = 4096;
 
 /** What collecting needs of the session that it belongs to. */
 export interface GarbageGround {
@@ -71,17 +73,20 @@ export class Garbage {
       if (!this.#session.use.isStaged(id)) await this.#clearDirectory(id);
     }
     const contents = listed.filter(({ id, kind }) => kind === "content" && !this.#session.use.isPinned(id));
-    while (contents.length > 0) await this.#removeObjects(contents.splice(0, CHANGES));
+    while (contents.length > 0) await this.#removeObjects(contents.splice(0, OBJECTS));
   }
 
   /** What a directory held is garbage in turn, and found by the next pass. */
   async #clearDirectory(id: Uint8Array): Promise<void> {
     const { catalog, database } = this.#session;
+    // A directory that was being filled when the list was read may have its name by now.
+    const isGarbage = (change: Transaction): boolean => catalog.isListed(change, id);
     let found: { readonly key: Uint8Array; readonly record: EntryRecord }[] = [];
     const remove = async (): Promise<void> => {
       const entries = found;
       found = [];
       await this.#session.change((change) => {
+        if (!isGarbage(change)) return;
         for (const { key } of entries) {
           const entry = change.get(TABLES.entries, key);
           if (entry !== undefined) catalog.removeEntry(change, key, entry);
@@ -103,12 +108,14 @@ export class Garbage {
   async #removeObjects(contents: readonly GarbageRecord[]): Promise<void> {
     const { catalog, objects } = this.#session;
     const unused = contents.filter(({ id }) => !this.#session.use.isPinned(id));
-    for (const { id } of unused) await objects.remove(id);
-    await this.#session.change((change) => {
-      for (const { id } of unused) catalog.unlist(change, id);
-    });
-    if (unused.length < contents.length) return;
-    // A long list must not keep others waiting.
-    await new Promise<void>((resolve) => setImmediate(resolve));
+    // Before the records that tell of them: an object that came back would be one that no record names.
+    await objects.removeDurably(unused.map(({ id }) => id));
+    for (let at = 0; at < unused.length; at += CHANGES) {
+      await this.#session.change((change) => {
+        for (const { id } of unused.slice(at, at + CHANGES)) catalog.unlist(change, id);
+      });
+      // A long list must not keep others waiting.
+      await new Promise<void>((resolve) => setImmediate(resolve));
+    }
   }
 }

@@ -3,7 +3,7 @@
  * folder is read.
  * @module
  */
-import { basename, dirname, join } from "node:path";
+import { basename, dirname, join, sep } from "node:path";
 import { Progress, type ProgressListener } from "../envelope/progress.ts";
 import type { SourceFile } from "../envelope/source-file.ts";
 import { isCofferError } from "../errors.ts";
@@ -28,6 +28,8 @@ export type ImportSkipReason =
   | "special"
   /** A name that is not UTF-8, is no name in the store, or is too long. */
   | "name"
+  /** Another of the same folder has the same name in Unicode's NFC. */
+  | "collision"
   /** A file of this name is in the store, or a directory where a file was. */
   | "exists"
   /** The vault's own folder. */
@@ -62,6 +64,9 @@ export interface ImportedTree {
 /** Small files share their commits. */
 const AT_ONCE = 16;
 
+/** Of files from this length on, progress is told while they are read, in bytes. */
+const LONG_BYTES = 16_777_216;
+
 interface FoundFile {
   readonly path: string;
   readonly parts: readonly string[];
@@ -69,6 +74,7 @@ interface FoundFile {
 }
 
 interface FoundTree {
+  isFolder: boolean;
   readonly files: FoundFile[];
   readonly directories: (readonly string[])[];
 }
@@ -103,6 +109,10 @@ export async function importTree(
     found.files.reduce((sum, { size }) => sum + size, 0),
   );
   let [files, bytes, unchanged, directories] = [0, 0, 0, 0];
+  // Also when nothing goes into it.
+  if (found.isFolder && into.length > 0) {
+    await commit(() => session.change((change) => void catalog.makeDirectory(change, into)));
+  }
   await concurrently(found.directories, AT_ONCE, async (parts) => {
     signal.throwIfAborted();
     try {
@@ -115,8 +125,19 @@ export async function importTree(
   });
   await concurrently(found.files, AT_ONCE, async (file) => {
     signal.throwIfAborted();
-    const outcome = await importFile(session, file, options, { signal, onUse, commit });
-    progress.add(file.size);
+    let told = 0;
+    const onProgress: ProgressListener = (now) => {
+      progress.add(now.bytes - told);
+      told = now.bytes;
+    };
+    const isLong = file.size >= LONG_BYTES && options.onProgress !== undefined;
+    const outcome = await importFile(session, file, options, {
+      signal,
+      onUse,
+      commit,
+      ...(isLong && { onProgress }),
+    });
+    progress.add(Math.max(0, file.size - told));
     if (outcome === "unchanged") unchanged += 1;
     else if (typeof outcome === "string") skip(file.path, outcome);
     else {
@@ -145,38 +166,62 @@ async function scan(
   skip: (path: string, reason: ImportSkipReason) => void,
 ): Promise<FoundTree> {
   const { fs } = host;
-  const found: FoundTree = { files: [], directories: [] };
+  const found: FoundTree = { isFolder: false, files: [], directories: [] };
+  const isOfVault = (path: string): boolean =>
+    path === host.directory || path.startsWith(host.directory + sep);
   const add = async (
     path: string,
     { name, kind }: DirectoryEntry,
     parts: readonly string[],
+    isTaken: boolean,
   ): Promise<void> => {
     const place = placeOf(parts, name);
+    if (isOfVault(path)) return skip(path, "vault");
     if (kind === "symlink") return skip(path, "link");
     if (kind === "other") return skip(path, "special");
     if (place === undefined) return skip(path, "name");
+    if (isTaken) return skip(path, "collision");
     if (kind === "file") {
       const size = (await statsOf(fs, path))?.size;
       if (size === undefined) return skip(path, "changed");
       found.files.push({ path, parts: place, size });
-    } else if (path === host.directory) skip(path, "vault");
-    else {
+    } else {
       found.directories.push(place);
       open.push({ path, parts: place });
     }
   };
+  const addAll = async (
+    path: string,
+    entries: readonly DirectoryEntry[],
+    parts: readonly string[],
+  ): Promise<void> => {
+    const taken = new Set<string>();
+    for (const entry of normalFirst(entries)) {
+      const name = entry.name.normalize("NFC");
+      await add(join(path, entry.name), entry, parts, taken.has(name));
+      if (entry.kind === "file" || entry.kind === "directory") taken.add(name);
+    }
+  };
   const open: { readonly path: string; readonly parts: readonly string[] }[] = [];
   const { kind } = (await statsOf(fs, root)) ?? { kind: "other" };
-  if (kind === "directory" && root !== host.directory) open.push({ path: root, parts: into });
-  else await add(root, { name: basename(root), kind }, into);
+  found.isFolder = kind === "directory" && !isOfVault(root);
+  if (found.isFolder) open.push({ path: root, parts: into });
+  else await add(root, { name: basename(root), kind }, into, false);
   for (let directory = open.pop(); directory !== undefined; directory = open.pop()) {
     signal.throwIfAborted();
     const { path, parts } = directory;
     const entries = await entriesOf(fs, path);
     if (typeof entries === "string") skip(path, entries);
-    else for (const entry of entries) await add(join(path, entry.name), entry, parts);
+    else await addAll(path, entries, parts);
   }
   return found;
+}
+
+/** Of two names that are one in NFC, the one that is so already has it. */
+function normalFirst(entries: readonly DirectoryEntry[]): readonly DirectoryEntry[] {
+  const isNormal = ({ name }: DirectoryEntry): boolean => name === name.normalize("NFC");
+  if (entries.every(isNormal)) return entries;
+  return [...entries.filter(isNormal), ...entries.filter((entry) => !isNormal(entry))];
 }
 
 /** A folder that has become a link meanwhile would lead elsewhere. */
@@ -220,7 +265,12 @@ async function importFile(
   session: StoreSession,
   { path, parts }: FoundFile,
   { keyId, durability = "durable", overwrite = false, resume = false }: ImportOptions,
-  { signal, onUse, commit }: Omit<Importing, "flush">,
+  {
+    signal,
+    onUse,
+    commit,
+    onProgress,
+  }: Omit<Importing, "flush"> & { readonly onProgress?: ProgressListener },
 ): Promise<{ readonly bytes: number } | ImportSkipReason | "unchanged"> {
   const { host, catalog, database, objects, use } = session;
   const opened = await openStill(host.fs, path);
@@ -234,7 +284,8 @@ async function importFile(
     if (before !== undefined && (before.kind === "directory" || !overwrite)) return "exists";
     const isDurable = durability === "durable";
     const content = { kind: "file", file: opened } as const;
-    const written = await writeContent(host, objects, use, content, { keyId, isDurable, signal, onUse });
+    const write = { keyId, isDurable, onProgress, signal, onUse };
+    const written = await writeContent(host, objects, use, content, write);
     try {
       await commit(() =>
         session.name(written.content, (change) =>

@@ -4,7 +4,7 @@
  * Source: docs/format.md#store-objects [F-236], [F-237].
  * @module
  */
-import { join, relative } from "node:path";
+import { dirname, join, relative } from "node:path";
 import { fromHex, hex } from "../bytes.ts";
 import { syncFolder } from "../storage/atomic-file.ts";
 import {
@@ -17,10 +17,14 @@ import {
 } from "../storage/file-system.ts";
 import { ioError } from "../storage/io-error.ts";
 import type { SourceFile } from "../envelope/source-file.ts";
+import { AsyncTurn } from "./async-turn.ts";
+import { concurrently } from "./concurrently.ts";
 import { SharedSync } from "./shared-sync.ts";
 
 const NAME = /^([0-9a-f]{32})\.cof$/u;
 const SHARD = /^[0-9a-f]{2}$/u;
+/** Folders that are flushed at once. */
+const FLUSHES = 4;
 
 /** An object as a listing finds it. */
 export interface FoundObject {
@@ -39,16 +43,30 @@ export class Objects {
   readonly #fs: FileSystem;
   readonly #directory: string;
   readonly #incomingSync: SharedSync;
+  /** Nothing is moved out of `incoming/` while that is flushed. */
+  readonly #moves = new AsyncTurn();
+  /** Folders into which objects were moved since they were flushed. */
+  readonly #unflushed = new Set<string>();
+  #isDistrusted = false;
 
   /** @param directory of the vault, canonical. */
   constructor(fs: FileSystem, directory: string) {
     this.#fs = fs;
     this.#directory = directory;
-    this.#incomingSync = new SharedSync(() => syncFolder(fs, this.#incoming));
+    this.#incomingSync = new SharedSync(() => this.#moves.alone(() => this.#syncIncoming()));
   }
 
   get #incoming(): string {
     return join(this.#directory, "incoming");
+  }
+
+  get #objects(): string {
+    return join(this.#directory, "objects");
+  }
+
+  /** Takes no name in `objects/` for durable: a killed process has moved objects there, and flushed nothing. */
+  distrust(): void {
+    this.#isDistrusted = true;
   }
 
   /** A path as reports name it: within the vault's directory. */
@@ -59,7 +77,11 @@ export class Objects {
   /** Where an object lies once a record names it. */
   pathOf(id: Uint8Array): string {
     const name = hex(id);
-    return join(this.#directory, "objects", name.slice(0, 2), `${name}.cof`);
+    return join(this.#shardOf(id), `${name}.cof`);
+  }
+
+  #shardOf(id: Uint8Array): string {
+    return join(this.#objects, hex(id).slice(0, 2));
   }
 
   #incomingPath(id: Uint8Array): string {
@@ -87,17 +109,24 @@ export class Objects {
 
   /** Moves an object that a durable record names to its place. @throws IoError. */
   async settle(id: Uint8Array): Promise<void> {
-    const path = this.pathOf(id);
     try {
-      try {
-        await this.#fs.rename(this.#incomingPath(id), path);
-      } catch (error) {
-        if (!hasErrno(error, "ENOENT")) throw error;
-        await this.makeFolder(id);
-        await this.#fs.rename(this.#incomingPath(id), path);
-      }
+      await this.#moves.shared(async () => {
+        this.#unflushed.add(this.#shardOf(id));
+        await this.#move(id);
+      });
     } catch (error) {
       throw ioError(error, "put a file of the store into its place");
+    }
+  }
+
+  async #move(id: Uint8Array): Promise<void> {
+    const [from, to] = [this.#incomingPath(id), this.pathOf(id)];
+    try {
+      await this.#fs.rename(from, to);
+    } catch (error) {
+      if (!hasErrno(error, "ENOENT")) throw error;
+      await this.makeFolder(id);
+      await this.#fs.rename(from, to);
     }
   }
 
@@ -130,9 +159,52 @@ export class Objects {
     }
   }
 
-  /** Makes the names in `incoming/` durable. @throws IoError. */
+  /** Makes the names of all objects durable. @throws IoError. */
   flushNames(): Promise<void> {
     return this.#incomingSync.run();
+  }
+
+  /** Makes it durable that objects were moved, if any were. @throws IoError. */
+  async flushMoves(): Promise<void> {
+    if (this.#isDistrusted || this.#unflushed.size > 0) await this.#moves.alone(() => this.#syncShards());
+  }
+
+  /** The flush that makes it durable that an object has left must not be the first to do so that it came. */
+  async #syncIncoming(): Promise<void> {
+    await this.#syncShards();
+    await syncFolder(this.#fs, this.#incoming);
+  }
+
+  async #syncShards(): Promise<void> {
+    if (this.#isDistrusted) {
+      this.#unflushed.add(this.#objects);
+      for (const { name, kind } of await this.#entries(this.#objects)) {
+        if (kind === "directory" && SHARD.test(name)) this.#unflushed.add(join(this.#objects, name));
+      }
+      this.#isDistrusted = false;
+    }
+    await concurrently([...this.#unflushed], FLUSHES, async (folder) => {
+      await this.#syncIfPresent(folder);
+      this.#unflushed.delete(folder);
+    });
+  }
+
+  async #syncIfPresent(folder: string): Promise<void> {
+    try {
+      await this.#fs.syncDirectory(folder);
+    } catch (error) {
+      if (!hasErrno(error, "ENOENT")) throw ioError(error, "flush a folder");
+    }
+  }
+
+  /**
+   * Removes objects for good: when it resolves, no power cut brings one back into `objects/`. Absent ones are fine,
+   * and may be those of which that is not known. @throws IoError.
+   */
+  async removeDurably(ids: readonly Uint8Array[]): Promise<void> {
+    for (const id of ids) await this.remove(id);
+    const shards = new Set(ids.map((id) => this.#shardOf(id)));
+    await concurrently(shards, FLUSHES, (shard) => this.#syncIfPresent(shard));
   }
 
   /** Removes an object. Absent is fine. @throws IoError. */
@@ -156,7 +228,7 @@ export class Objects {
 
   /** Lists what lies in `objects/`, one part at a time. @throws IoError. */
   async *stored(): AsyncGenerator<ObjectListing> {
-    const folder = join(this.#directory, "objects");
+    const folder = this.#objects;
     for (const { name, kind } of await this.#entries(folder)) {
       const path = join(folder, name);
       if (kind !== "directory" || !SHARD.test(name)) yield { objects: [], others: [path] };
@@ -196,12 +268,11 @@ export class Objects {
     }
   }
 
-  /** Makes the folder in which an object lies. */
+  /** Makes the folder in which an object lies, durably. */
   async makeFolder(id: Uint8Array): Promise<void> {
-    const folder = join(this.#directory, "objects");
-    await this.#makeFolder(folder);
-    await this.#makeFolder(join(folder, hex(id).slice(0, 2)));
-    await this.#fs.syncDirectory(folder);
+    await this.#makeFolder(this.#objects);
+    await this.#makeFolder(this.#shardOf(id));
+    await this.#fs.syncDirectory(this.#objects);
   }
 
   async #makeFolder(path: string): Promise<void> {
@@ -209,7 +280,10 @@ export class Objects {
       await this.#fs.mkdir(path, DIRECTORY_MODE);
     } catch (error) {
       if (!hasErrno(error, "EEXIST")) throw error;
+      return;
     }
+    // A folder of the vault itself was not there: a copy program has left it out.
+    if (dirname(path) === this.#directory) await this.#fs.syncDirectory(this.#directory);
   }
 }
 

@@ -126,6 +126,7 @@ const SCHEMAS: Readonly<Record<StoreCall, GenericSchema>> = {
     signal,
     overwrite: flag,
     resume: flag,
+    portableNames: flag,
     onProgress: listener,
     onSkip: listener,
     onDamage: listener,

@@ -36,14 +36,15 @@ export class StoreUse {
     });
   }
 
+  /** True while the object must stay: it is read, or its writer is still moving it to its place. */
   isPinned(id: Uint8Array): boolean {
-    return this.#holds > 0 || this.#readers.has(hex(id));
+    return this.#holds > 0 || this.#readers.has(hex(id)) || this.#writing.has(hex(id));
   }
 
-  /** Marks a content that is being written, and has no record yet. @returns what ends it. */
+  /** Marks a content that is being written, and has no record or is not in its place yet. @returns what ends it. */
   write(id: Uint8Array): () => void {
     this.#writing.add(hex(id));
-    return () => void this.#writing.delete(hex(id));
+    return this.#once(() => void this.#writing.delete(hex(id)));
   }
 
   isWriting(id: Uint8Array): boolean {

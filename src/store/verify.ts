@@ -3,7 +3,7 @@
  * byte, and the objects that no name leads to. Source: docs/format.md#store-verification [F-239], [F-242].
  * @module
  */
-import { hex } from "../bytes.ts";
+import { fromHex, hex } from "../bytes.ts";
 import { type ProgressListener, Progress } from "../envelope/progress.ts";
 import { wipe } from "../secret.ts";
 import { isCofferError } from "../errors.ts";
@@ -212,22 +212,45 @@ async function checkObjects(
   for await (const { record } of session.database.records(TABLES.contents, Uint8Array.of(TABLES.contents))) {
     if (record !== undefined && !session.use.isWriting(record.id)) present.add(hex(record.id));
   }
-  for (const id of await reached(session, walked)) present.delete(id);
+  for (const id of await reached(session, walked, signal)) present.delete(id);
   if (present.size === 0) return;
   // What was written or moved meanwhile has escaped the walk: it is done again while nothing changes.
   const orphans = await alone(async () => {
-    for (const id of await reached(session, await gather(session, signal, () => undefined)))
-      present.delete(id);
-    return present;
+    const again = await gather(session, signal, () => undefined);
+    for (const id of await reached(session, again, signal)) present.delete(id);
+    // What was being collected when this began is gone by now.
+    const orphans: string[] = [];
+    for (const id of present) if (await isThere(session, fromHex(id))) orphans.push(id);
+    return orphans;
   });
   for (const content of orphans) tell({ problem: "orphan", content });
 }
 
-/** Contents that a name or the list of garbage leads to. */
-async function reached(session: StoreSession, walked: readonly WalkedEntry[]): Promise<Set<string>> {
+async function isThere({ catalog, database, objects }: StoreSession, id: Uint8Array): Promise<boolean> {
+  if (catalog.content(database, id) !== undefined) return true;
+  const source = await objects.open(id);
+  await source?.handle.close();
+  return source !== undefined;
+}
+
+/** Contents that a name or the list of garbage leads to, also by way of a directory that is on it. */
+async function reached(
+  session: StoreSession,
+  walked: readonly WalkedEntry[],
+  signal: AbortSignal,
+): Promise<Set<string>> {
   const ids = new Set(walked.map(({ record }) => hex(record.id)));
+  const directories: Uint8Array[] = [];
   for await (const { record } of session.database.records(TABLES.garbage, Uint8Array.of(TABLES.garbage))) {
-    if (record !== undefined) ids.add(hex(record.id));
+    if (record === undefined) continue;
+    ids.add(hex(record.id));
+    if (record.kind === "directory") directories.push(record.id);
+  }
+  for (let id = directories.pop(); id !== undefined; id = directories.pop()) {
+    for (const record of await entriesOf(session, id, signal, () => undefined)) {
+      ids.add(hex(record.id));
+      if (record.kind === "directory") directories.push(record.id);
+    }
   }
   return ids;
 }

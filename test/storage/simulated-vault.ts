@@ -70,10 +70,12 @@ export class Inspector {
   asked = 0;
   opened = 0;
   readonly #code: string | undefined;
+  readonly #inspect: typeof inspect;
   readonly #outcomes = new Map<string, Promise<Outcome>>();
 
-  constructor(code?: string) {
+  constructor(code?: string, inspectOne: typeof inspect = inspect) {
     this.#code = code;
+    this.#inspect = inspectOne;
   }
 
   inspect(disk: SimulatedDisk): Promise<Outcome> {
@@ -82,7 +84,7 @@ export class Inspector {
     let outcome = this.#outcomes.get(fingerprint);
     if (outcome === undefined) {
       this.opened++;
-      outcome = inspect(disk, this.#code);
+      outcome = this.#inspect(disk, this.#code);
       this.#outcomes.set(fingerprint, outcome);
     }
     return outcome;
@@ -104,10 +106,16 @@ export class History {
   readonly passages: Passage[] = [];
   /** What may be there until the first passage has ended; undefined stands for no vault. */
   readonly before: ReadonlySet<string | undefined>;
+  readonly #contentsOf: typeof contentsOf;
 
-  constructor(disk: SimulatedDisk, before: ReadonlySet<string | undefined> = new Set([undefined])) {
+  constructor(
+    disk: SimulatedDisk,
+    before: ReadonlySet<string | undefined> = new Set([undefined]),
+    read: typeof contentsOf = contentsOf,
+  ) {
     this.disk = disk;
     this.before = before;
+    this.#contentsOf = read;
   }
 
   /** Performs and records; what it returns is the open vault, or undefined when it leaves the contents alone. */
@@ -116,7 +124,7 @@ export class History {
     const vault = await perform();
     const ended = this.disk.steps;
     const contents =
-      vault === undefined ? this.passages.at(-1)?.contents : await contentsOf(this.disk, vault);
+      vault === undefined ? this.passages.at(-1)?.contents : await this.#contentsOf(this.disk, vault);
     if (contents === undefined) throw new Error("history: begin with an open vault");
     this.passages.push({ name, begun, ended, contents });
     return vault;
@@ -169,7 +177,7 @@ export async function badCrashes(
   return bad;
 }
 
-function judge(outcome: Outcome, possible: ReadonlySet<string | undefined>): string | undefined {
+export function judge(outcome: Outcome, possible: ReadonlySet<string | undefined>): string | undefined {
   if ("contents" in outcome) return possible.has(outcome.contents) ? undefined : "holds other contents";
   const isNone = outcome.refused === "COFFER_VAULT_NOT_FOUND" && possible.has(undefined);
   return isNone ? undefined : `refused with ${outcome.refused}`;

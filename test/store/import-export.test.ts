@@ -1,8 +1,11 @@
+import { renameSync, symlinkSync } from "node:fs";
 import { mkdir, readdir, readFile, rm, stat, symlink, utimes, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
 
+import { TABLES } from "../../src/formats/records/tables.ts";
+import { openLevelStore } from "../../src/storage/level-store.ts";
 import { exportName } from "../../src/store/export-names.ts";
 import { all, bytesOf, storeGround } from "./store-ground.ts";
 
@@ -31,6 +34,17 @@ async function treeAt(root: string): Promise<Record<string, string>> {
   return found;
 }
 
+/** Alters a record of the index, whichever name it has. */
+async function damageFirstEntry(directory: string): Promise<void> {
+  const store = await openLevelStore(join(directory, "db-1"), { create: false });
+  const range = { gte: Uint8Array.of(TABLES.entries), lt: Uint8Array.of(TABLES.entries + 1), limit: 1 };
+  for await (const [key, value] of store.entries(range)) {
+    value[value.length - 1] = (value.at(-1) as number) ^ 1;
+    await store.write([{ type: "put", key, value }]);
+  }
+  await store.close();
+}
+
 test("a folder that was imported and exported is the same, times and empty folders too", async () => {
   const { vault, folder } = await storeGround();
   const [source, destination] = [join(folder, "source"), join(folder, "out")];
@@ -52,6 +66,7 @@ test("a folder that was imported and exported is the same, times and empty folde
     bytes: 75_010,
     unchanged: 0,
     skipped: 0,
+    damaged: 0,
     renamed: [],
   });
   expect(await treeAt(destination)).toEqual(await treeAt(source));
@@ -158,6 +173,211 @@ test("an import that is ended leaves whole files, and is made to the end by anot
   const rest = await vault.store.importFrom(source, "", { resume: true });
   expect(rest.files + rest.unchanged).toBe(60);
   for (let i = 0; i < 60; i++) expect(await vault.store.read(`f${i}`)).toEqual(bytesOf(20_000, i));
+});
+
+test("a random tree comes out of the store as it went in, to the millisecond", async () => {
+  const { vault, folder } = await storeGround();
+  // Letters of one case: the drive may not tell cases apart.
+  const part = fc.string({
+    unit: fc.constantFrom("a", "b", "ä", "ß", "%", ":", ".", "~", " ", "猫"),
+    minLength: 1,
+    maxLength: 6,
+  });
+  const name = part.filter((text) => text !== "." && text !== "..");
+  const file = fc.record({
+    path: fc.array(name, { minLength: 1, maxLength: 4 }),
+    length: fc.oneof(
+      fc.nat(20),
+      fc.integer({ min: 4000, max: 5000 }),
+      fc.integer({ min: 65_000, max: 70_000 }),
+    ),
+    modified: fc.integer({ min: 0, max: 4_000_000_000_000 }),
+  });
+  let runs = 0;
+  await fc.assert(
+    fc.asyncProperty(fc.array(file, { maxLength: 8 }), async (files) => {
+      const [source, out, into] = [join(folder, `s${++runs}`), join(folder, `o${runs}`), `run ${runs}`];
+      await mkdir(source);
+      const times = new Map<string, number>();
+      for (const { path, length, modified } of files) {
+        const at = join(source, ...path);
+        try {
+          await mkdir(join(at, ".."), { recursive: true });
+          await writeFile(at, bytesOf(length, modified));
+        } catch (error) {
+          // A file and a folder want the same name.
+          if (!["EEXIST", "ENOTDIR", "EISDIR"].includes((error as NodeJS.ErrnoException).code ?? ""))
+            throw error;
+          continue;
+        }
+        await utimes(at, new Date(), (modified + 0.001) / 1000);
+        times.set(join(...path), modified);
+      }
+      expect(await vault.store.importFrom(source, into)).toMatchObject({ files: times.size, skipped: 0 });
+      expect(await vault.store.exportTo(into, out)).toMatchObject({ files: times.size, skipped: 0 });
+      expect(await treeAt(out)).toEqual(await treeAt(source));
+      for (const [path, modified] of times) {
+        expect(Math.trunc((await stat(join(out, path))).mtimeMs), path).toBe(modified);
+      }
+      const again = { files: 0, unchanged: times.size, skipped: 0 };
+      expect(await vault.store.exportTo(into, out, { resume: true })).toMatchObject(again);
+      expect(await vault.store.importFrom(out, into, { resume: true })).toMatchObject(again);
+    }),
+    { numRuns: 12 },
+  );
+});
+
+test("an empty folder becomes a directory, and nothing is imported into a file", async () => {
+  const { vault, folder } = await storeGround();
+  await mkdir(join(folder, "source"));
+  const nothing = { files: 0, directories: 0, bytes: 0, unchanged: 0, skipped: 0 };
+  expect(await vault.store.importFrom(join(folder, "source"), "new/place")).toEqual(nothing);
+  expect(await vault.store.stat("new/place")).toMatchObject({ kind: "directory" });
+  await vault.store.write("file", "x");
+  await expect(vault.store.importFrom(join(folder, "source"), "file/below")).rejects.toMatchObject({
+    code: "COFFER_INVALID_ARGUMENT",
+    reason: "not-directory",
+  });
+});
+
+test("names of full length are exported, and one that is too long for the drive is told", async () => {
+  const { vault, folder } = await storeGround();
+  const long = "ä".repeat(127);
+  await vault.store.write(`${long}/${long}`, "x");
+  await vault.store.write("b", "b");
+  const out = join(folder, "out");
+  expect(await vault.store.exportTo("", out)).toMatchObject({ files: 2, skipped: 0 });
+  expect(await readFile(join(out, long, long), "utf8")).toBe("x");
+  const deep = join(folder, ...Array.from({ length: 15 }, () => "d".repeat(250)));
+  await mkdir(deep, { recursive: true });
+  const skipped: unknown[] = [];
+  const result = await vault.store.exportTo("", deep, { onSkip: (one) => skipped.push(one) });
+  expect(result).toMatchObject({ files: 1 });
+  expect(skipped).toEqual([{ path: `${long}/${long}`, reason: "name" }]);
+});
+
+test("of two names that are one in Unicode's NFC the first is imported, the other told", async () => {
+  const { vault, folder } = await storeGround();
+  const source = join(folder, "source");
+  await mkdir(join(source, "o\u0308"), { recursive: true });
+  await writeFile(join(source, "u\u0308"), "decomposed");
+  await writeFile(join(source, "\u00fc"), "composed");
+  const skipped: unknown[] = [];
+  const options = { overwrite: true, onSkip: (one: unknown) => skipped.push(one) };
+  expect(await vault.store.importFrom(source, "", options)).toMatchObject({ files: 1, directories: 1 });
+  expect(skipped).toEqual([{ path: join(source, "u\u0308"), reason: "collision" }]);
+  expect(Buffer.from(await vault.store.read("\u00fc")).toString()).toBe("composed");
+});
+
+test("a vault is neither imported nor exported into itself", async () => {
+  const { vault, folder, directory } = await storeGround();
+  await vault.store.write("vault/header.0", "planted");
+  for (const source of [directory, join(directory, "objects")]) {
+    const skipped: unknown[] = [];
+    await vault.store.importFrom(source, "", { onSkip: (one) => skipped.push(one) });
+    expect(skipped).toEqual([{ path: source, reason: "vault" }]);
+  }
+  for (const inside of [directory, join(directory, "objects")]) {
+    await expect(vault.store.exportTo("", inside)).rejects.toMatchObject({ reason: "inside-vault" });
+  }
+  expect(await vault.store.exportTo("", folder, { overwrite: true })).toMatchObject({ files: 0, skipped: 2 });
+  expect((await vault.store.verify()).problems).toEqual([]);
+});
+
+test("a folder of the export that becomes a link gets nothing more, and nothing is written where it leads", async () => {
+  const { vault, folder } = await storeGround();
+  const [out, elsewhere] = [join(folder, "out"), join(folder, "elsewhere")];
+  await mkdir(elsewhere);
+  for (let i = 0; i < 40; i++) await vault.store.write(`d/f${i}`, bytesOf(9000, i));
+  let isSwapped = false;
+  const onProgress = (): void => {
+    if (isSwapped) return;
+    isSwapped = true;
+    renameSync(join(out, "d"), join(out, "moved"));
+    symlinkSync(elsewhere, join(out, "d"));
+  };
+  await expect(vault.store.exportTo("", out, { onProgress })).rejects.toMatchObject({
+    code: "COFFER_IO",
+    reason: "swapped",
+  });
+  expect(await readdir(elsewhere)).toEqual([]);
+});
+
+test("a folder of the source that becomes a link is not read", async () => {
+  const { vault, folder } = await storeGround();
+  const [source, elsewhere] = [join(folder, "source"), join(folder, "elsewhere")];
+  await mkdir(join(source, "d"), { recursive: true });
+  await mkdir(elsewhere);
+  for (let i = 0; i < 40; i++) {
+    await writeFile(join(source, "d", `f${i}`), bytesOf(9000, i));
+    await writeFile(join(elsewhere, `f${i}`), "another's secret");
+  }
+  let isSwapped = false;
+  const onProgress = (): void => {
+    if (isSwapped) return;
+    isSwapped = true;
+    renameSync(join(source, "d"), join(source, "moved"));
+    symlinkSync(elsewhere, join(source, "d"));
+  };
+  const reasons: string[] = [];
+  await vault.store.importFrom(source, "", { onProgress, onSkip: ({ reason }) => reasons.push(reason) });
+  expect(reasons.length).toBeGreaterThan(0);
+  expect(new Set(reasons)).toEqual(new Set(["changed"]));
+  for await (const { path, kind } of vault.store.walk()) {
+    if (kind === "file") expect((await vault.store.read(path)).length).toBe(9000);
+  }
+});
+
+test("what a listener throws ends an export as it is, and leaves no part of a file", async () => {
+  const { vault, folder } = await storeGround();
+  await vault.store.write("f", bytesOf(200_000));
+  await vault.store.write("g", bytesOf(200_000));
+  const enough = new TypeError("enough");
+  const onProgress = (): never => {
+    throw enough;
+  };
+  await expect(vault.store.exportTo("", join(folder, "out"), { onProgress })).rejects.toBe(enough);
+  expect((await readdir(join(folder, "out"))).filter((name) => name.endsWith(".tmp"))).toEqual([]);
+});
+
+test("files under a key that does not serve are told, and all others are exported", async () => {
+  const { vault, folder } = await storeGround();
+  const { keyMetadata } = await vault.kms.createKey({ alias: "alias/other" });
+  await vault.store.write("small", "x", { keyId: "alias/other" });
+  await vault.store.write("large", bytesOf(9000), { keyId: "alias/other" });
+  await vault.store.write("usual", "y");
+  await vault.kms.disableKey({ keyId: keyMetadata.keyId });
+  const skipped: { path: string; reason: string }[] = [];
+  const result = await vault.store.exportTo("", join(folder, "out"), { onSkip: (one) => skipped.push(one) });
+  expect(result).toMatchObject({ files: 1, skipped: 2, damaged: 0 });
+  expect(skipped.map(({ path, reason }) => `${path} ${reason}`).sort()).toEqual(["large key", "small key"]);
+});
+
+test("where names were damaged all others are exported, and the damage is told", async () => {
+  const ground = await storeGround();
+  for (const name of ["a", "b", "c"]) await ground.vault.store.write(name, name);
+  await ground.vault.close();
+  await damageFirstEntry(ground.directory);
+  await ground.reopen();
+  const skipped: unknown[] = [];
+  const out = join(ground.folder, "out");
+  const result = await ground.vault.store.exportTo("", out, { onSkip: (one) => skipped.push(one) });
+  expect(result).toMatchObject({ files: 2, skipped: 1, damaged: 1 });
+  expect(skipped).toEqual([{ path: "", reason: "damaged" }]);
+  expect(await readdir(out)).toHaveLength(2);
+});
+
+test("names are written as Windows takes them where it is asked for", async () => {
+  const { vault, folder } = await storeGround();
+  for (const name of ["CON/a:b", "x.", "ok"]) await vault.store.write(name, name);
+  const out = join(folder, "out");
+  const { renamed } = await vault.store.exportTo("", out, { portableNames: true });
+  expect(renamed).toEqual([
+    { path: "CON", name: "%43ON" },
+    { path: "CON/a:b", name: "a%3Ab" },
+    { path: "x.", name: "x%2E" },
+  ]);
+  expect(Object.keys(await treeAt(out))).toEqual(["%43ON", "%43ON/a%3Ab", "ok", "x%2E"]);
 });
 
 describe("names on Windows", () => {

@@ -16,9 +16,15 @@ export const backupCommands: readonly Command[] = [
   {
     name: "backup",
     summary: "write a whole vault into one file",
-    synopsis: "DEST [--force]",
+    synopsis: "DEST [--force] [--without-files]",
     positionals: [{ name: "DEST", help: "the file to write, best on another drive" }],
-    options: { ...FORCE, ...SESSION_OPTIONS },
+    options: {
+      ...FORCE,
+      "without-files": {
+        help: "leave out the larger files of the store; copy the vault's objects folder then",
+      },
+      ...SESSION_OPTIONS,
+    },
     notes: [
       "Every record is checked first. The file opens with the ways in that the vault has now, for ever.",
       "A copy of the vault's directory is no backup: see docs/backup.md.",
@@ -49,11 +55,16 @@ async function backup(invocation: Invocation): Promise<void> {
   const progress = new ProgressLine(output);
   try {
     const made = await withVault(invocation, (vault) =>
-      vault.backup(destination, { overwrite: args.has("force"), onProgress: progress.listener, signal }),
+      vault.backup(destination, {
+        overwrite: args.has("force"),
+        store: !args.has("without-files"),
+        onProgress: progress.listener,
+        signal,
+      }),
     );
-    const { recordCount, fileBytes } = made;
+    const { recordCount, objectCount, fileBytes } = made;
     await output.result({ destination, ...made }, [
-      `${destination}: ${recordCount} records, ${fileBytes} bytes`,
+      `${destination}: ${recordCount} records, ${objectCount} larger files, ${fileBytes} bytes`,
     ]);
   } finally {
     progress.end();

@@ -23,6 +23,8 @@ import { reEncryptCommand } from "./re-encrypt.ts";
 import { rotateRootCommand } from "./rotate-root.ts";
 import { slotCommands } from "./slot.ts";
 import { statusCommand } from "./status.ts";
+import { storeTreeCommands } from "./store-trees.ts";
+import { storeCommands } from "./store.ts";
 import { tokenCommands } from "./token.ts";
 
 /** Those that perform an operation of the KMS. */
@@ -50,6 +52,8 @@ export const COMMANDS: readonly Command[] = [
   rotateRootCommand,
   ...fileCommands,
   ...fileKeyCommands,
+  ...storeCommands,
+  ...storeTreeCommands,
 ];
 
 /** A command and what follows its name, or the group that help was asked for: the empty one is everything. */
