@@ -1,6 +1,6 @@
 /**
  * Runs the benches: `npm run bench -- [NAME…] [--quick | --brief | --full] [--publish] [--install-peers] [--output FILE]`, all of
- * them or those named. Prints a table; a run of all, or one with `--output`, writes the numbers as JSON.
+ * them or those named; `store` is all of `store-…`. Prints a table; a run of all, or one with `--output`, writes the numbers as JSON.
  * `--quick` only shows that the benches work: its numbers mean nothing. `--full` takes the largest files, `--brief` smaller
  * ones, for a busy machine.
  * `--publish` puts the run into `bench/README.md`, with its picture.
@@ -27,6 +27,11 @@ import { sizes } from "./sizes.bench.mjs";
 import { smallData } from "./small-data.bench.mjs";
 import { smallFiles } from "./small-files.bench.mjs";
 import { streams } from "./streams.bench.mjs";
+import { storeFiles } from "./store-files.bench.mjs";
+import { storeInline } from "./store-inline.bench.mjs";
+import { storeLarge } from "./store-large.bench.mjs";
+import { storeNames } from "./store-names.bench.mjs";
+import { storeWrites } from "./store-writes.bench.mjs";
 import { isMet, machineText, tableOf } from "./table.mjs";
 import { threads } from "./threads.bench.mjs";
 
@@ -48,6 +53,11 @@ const BENCHES = {
   "random-reads": randomReads,
   "small-files": smallFiles,
   "event-loop": eventLoop,
+  "store-files": storeFiles,
+  "store-large": storeLarge,
+  "store-names": storeNames,
+  "store-writes": storeWrites,
+  "store-inline": storeInline,
 };
 
 const USUAL = {
@@ -67,12 +77,20 @@ const USUAL = {
   sparseBytes: GIB,
   reads: 2000,
   smallFilesCount: 1000,
+  storeRounds: 5,
+  storeFileBytes: GIB,
+  storeFilesCount: 1000,
+  storeNamesCount: 10_000,
+  storeWritesCount: 1000,
+  storeInlineCount: 200,
 };
 const FULL = {
   ...USUAL,
   sizesBytes: [...USUAL.sizesBytes, 4 * GIB],
   sparseBytes: 10 * GIB,
   reads: 10_000,
+  storeFilesCount: 10_000,
+  storeNamesCount: 100_000,
 };
 const BRIEF = {
   ...USUAL,
@@ -88,6 +106,11 @@ const BRIEF = {
   sparseBytes: 256 * MIB,
   reads: 1000,
   smallFilesCount: 250,
+  storeFileBytes: 128 * MIB,
+  storeFilesCount: 300,
+  storeNamesCount: 3000,
+  storeWritesCount: 300,
+  storeInlineCount: 100,
 };
 const QUICK = {
   ...USUAL,
@@ -106,6 +129,12 @@ const QUICK = {
   sparseBytes: MIB,
   reads: 10,
   smallFilesCount: 10,
+  storeRounds: 1,
+  storeFileBytes: MIB,
+  storeFilesCount: 4,
+  storeNamesCount: 10,
+  storeWritesCount: 4,
+  storeInlineCount: 2,
 };
 
 const { values, positionals } = parseArgs({
@@ -119,7 +148,7 @@ const { values, positionals } = parseArgs({
     output: { type: "string" },
   },
 });
-const unknown = positionals.find((name) => !Object.hasOwn(BENCHES, name));
+const unknown = positionals.find((name) => !Object.keys(BENCHES).some((bench) => isNamed(bench, name)));
 if (unknown !== undefined) {
   process.stderr.write(`${unknown}: no such bench. There are: ${Object.keys(BENCHES).join(", ")}\n`);
   process.exitCode = 2;
@@ -135,7 +164,7 @@ async function main() {
   const startedMs = performance.now();
   const lines = [];
   for (const [name, bench] of Object.entries(BENCHES)) {
-    if (positionals.length > 0 && !positionals.includes(name)) continue;
+    if (positionals.length > 0 && !positionals.some((asked) => isNamed(name, asked))) continue;
     process.stderr.write(`${name} …\n`);
     for (const measured of await bench(counts)) lines.push({ ...measured, isMet: isMet(measured) });
   }
@@ -150,6 +179,11 @@ async function main() {
   };
   process.stdout.write(`${machineText(result)}\n${tableOf(lines)}`);
   await keep(result);
+}
+
+/** By its name, or with others by what their names begin with. */
+function isNamed(bench, name) {
+  return bench === name || bench.startsWith(`${name}-`);
 }
 
 async function keep(result) {

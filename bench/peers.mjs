@@ -11,7 +11,7 @@ import { fileURLToPath, pathToFileURL } from "node:url";
 
 const FOLDER = new URL(".cache/peers/", import.meta.url);
 const PACKAGES = { "age-encryption": "0.3.1", "@aws-crypto/client-node": "5.0.2" };
-const DEBIAN = ["age", "openssl"];
+const DEBIAN = ["age", "openssl", "gocryptfs"];
 
 /** Installs the packages, without their scripts, and says which programs Debian has. */
 export async function installPeers() {

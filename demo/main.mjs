@@ -1,6 +1,7 @@
 /**
  * The two stories of the cloud KMS documents, offline: a server's private key is encrypted under a customer master key,
- * and the server decrypts it in memory when it starts; and a large file is encrypted under a data key of its own.
+ * and the server decrypts it in memory when it starts; and a large file is encrypted under a data key of its own. Then a
+ * folder goes into the vault's file store and comes back.
  * Everything is made, used and removed in a temporary directory. Ends with exit code 1 when anything is not as it says.
  * @module
  */
@@ -22,6 +23,7 @@ import { createVault, openVault, passphrase, recovery } from "coffer";
 import { makeCertificate } from "./certificate.mjs";
 import { encryptLargeFile } from "./large-file.mjs";
 import { findPieces, piecesOf } from "./find-pieces.mjs";
+import { storeFolder } from "./stored-files.mjs";
 
 const ALIAS = "alias/Apollo/WorkKey";
 const FETCH_TIMEOUT_MS = 10_000;
@@ -84,6 +86,8 @@ async function tell() {
   );
   try {
     await encryptLargeFile({ vault, keyId: ALIAS, folder, step, say });
+    say("\nFourth: a folder of files, in the vault itself.");
+    await storeFolder({ vault, folder, step, say });
   } finally {
     await vault.close();
   }

@@ -35,7 +35,7 @@ test("the bench measures every question, prints a table and writes JSON that can
   const { stdout } = await promisify(execFile)(
     process.execPath,
     [join(root, "bench/main.mjs"), "--quick", "--output", output],
-    { timeout: 55_000 },
+    { timeout: 110_000 },
   );
   const result = JSON.parse(await readFile(output, "utf8")) as { isQuick: boolean; lines: Line[] };
   const { isQuick, lines } = result;
@@ -55,6 +55,13 @@ test("the bench measures every question, prints a table and writes JSON that can
     "random 4 KiB reads of 1 MiB",
     "10 files of 10 KiB, flushed",
     "event loop late, at most",
+    "store: 4 files of 1 KiB, 16 at once, flushed",
+    "store: 4 files of 64 KiB, 16 at once, flushed",
+    "store: a file of 1 MiB, flushed",
+    "store: 10 names in one directory",
+    "store: 4 writes of 1 KiB",
+    "store: 4 writes of 64 KiB",
+    "store: in the index, beside in an object",
   ]);
   for (const { question, what, value, baseline, baselineValue, target, isMet } of lines) {
     const name = `${question}: ${what}`;
@@ -68,7 +75,7 @@ test("the bench measures every question, prints a table and writes JSON that can
   expect(picture).toMatch(/^<svg [^]*<\/svg>\n$/u);
   // Ours in both directions and cp, once flushed and once not.
   expect(picture.match(/<rect x=/gu)).toHaveLength(6);
-});
+}, 120_000);
 
 test("the bench refuses a name that none of its benches has", async () => {
   const running = promisify(execFile)(process.execPath, [join(root, "bench/main.mjs"), "speed"]);

@@ -1,6 +1,6 @@
 // The script runs the built package: `npm run build` comes first.
 import { execFile } from "node:child_process";
-import { mkdir, rm, symlink, writeFile } from "node:fs/promises";
+import { mkdir, readFile, rm, symlink, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { promisify } from "node:util";
 import { beforeEach, expect, test } from "vitest";
@@ -188,6 +188,19 @@ test("the code in docs/recovery.md and docs/backup.md runs", async () => {
   await writeFile(join(machine, "app.js"), source);
   const { stdout } = await promisify(execFile)(process.execPath, ["app.js"], { cwd: machine });
   expect(stdout).toBe("2\n");
+});
+
+test("docs/store.md brings a folder in, lists it, gives it back and checks it", async () => {
+  const [[bring = "", list = "", giveBack = "", verify = "", ...more] = [], ...others] =
+    commandsOf("docs/store.md");
+  expect([...more, ...others]).toEqual([]);
+  await mkdir(join(drive, "photos/2030"), { recursive: true });
+  await writeFile(join(drive, "photos/2030/one.jpg"), "a photo");
+  await follow(bring);
+  expect((await follow(list)).lines.join()).toContain("2030");
+  await follow(giveBack);
+  expect(await readFile(join(drive, "given-back/2030/one.jpg"), "utf8")).toBe("a photo");
+  expect((await follow(verify)).value).toMatchObject({ files: 1, problems: [] });
 });
 
 test("the code in docs/store.md serves a film by ranges, and keeps what it wrote through a rotation", async () => {

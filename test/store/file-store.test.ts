@@ -1,6 +1,7 @@
 import { readdir, readFile, stat, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { Readable } from "node:stream";
+import { setImmediate } from "node:timers/promises";
 import { expect, test } from "vitest";
 
 import { INLINE_BYTES } from "../../src/store/write-content.ts";
@@ -133,4 +134,22 @@ test("nothing of a name or a content is in the vault's files", async () => {
     const bytes = await readFile(path, "latin1");
     for (const mark of marks) expect(bytes.includes(mark)).toBe(false);
   }
+});
+
+test("any number of files can be open at once without a warning of a leak", async () => {
+  const { vault } = await storeGround();
+  const warnings: Error[] = [];
+  const note = (warning: Error): void => void warnings.push(warning);
+  process.on("warning", note);
+  try {
+    for (const size of [10, INLINE_BYTES + 1]) {
+      await vault.store.write(`${size}`, bytesOf(size));
+      const files = await Promise.all(Array.from({ length: 20 }, () => vault.store.open(`${size}`)));
+      for (const file of files) await file.close();
+    }
+    await setImmediate();
+  } finally {
+    process.off("warning", note);
+  }
+  expect(warnings).toEqual([]);
 });
