@@ -2,6 +2,7 @@
  * A vault while it is unlocked: its keys, its database and its keystore, begun and ended together.
  * @module
  */
+import { setMaxListeners } from "node:events";
 import { copy } from "../bytes.ts";
 import { DamagedError } from "../errors.ts";
 import {
@@ -35,6 +36,8 @@ export class UnlockedVault {
     this.database = database;
     this.#keys = keys;
     this.keystore = new Keystore(database, keys);
+    // Every call and every open file listens: many are no leak.
+    setMaxListeners(0, this.#ended.signal);
   }
 
   /**
