@@ -30,9 +30,8 @@ test("a source that hangs is left when the vault is locked or the signal aborts;
     source(() => Promise.resolve()),
   );
   const locked = vault.store.write("locked", source(forever));
-  const refused = expect(locked).rejects.toMatchObject({ code: "COFFER_LOCKED" });
   setTimeout(() => void vault.lock(), 20);
-  await refused;
+  await expect(locked).rejects.toMatchObject({ code: "COFFER_LOCKED" });
   await vault.unlock(cheapPassphrase("a passphrase for tests"));
   expect((await all(vault.store.list())).map(({ name }) => name)).toEqual(["early"]);
   await expect.poll(() => readdirSync(join(ground.directory, "incoming"))).toEqual([]);

@@ -61,7 +61,7 @@ export async function inspectStore(disk: SimulatedDisk, code?: string): Promise<
 }
 
 /** Names of all that lies in `objects/`. */
-export function objectsOn(disk: SimulatedDisk): string[] {
+function objectsOn(disk: SimulatedDisk): string[] {
   const folder = join(VAULT, "objects");
   return disk.names(folder).flatMap((shard) => disk.names(join(folder, shard)));
 }
