@@ -229,7 +229,7 @@ async function checkObjects(
 async function isThere({ catalog, database, objects }: StoreSession, id: Uint8Array): Promise<boolean> {
   if (catalog.content(database, id) !== undefined) return true;
   const source = await objects.open(id);
-  await source?.handle.close();
+  await source?.handle.close().catch(() => undefined);
   return source !== undefined;
 }
 
