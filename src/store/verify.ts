@@ -85,6 +85,7 @@ export async function verifyStore(
   // Nothing is collected meanwhile: what is removed while this runs is no orphan.
   const release = session.use.hold();
   try {
+    await session.garbage.idle();
     await checkIndex(session, signal, tell);
     const walked = await gather(session, signal, tell);
     const files = walked.filter(({ record }) => record.kind === "file");
