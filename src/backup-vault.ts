@@ -10,7 +10,7 @@ import { Progress } from "./envelope/progress.ts";
 import { InvalidArgumentError } from "./errors.ts";
 import type { FileStats } from "./storage/file-system.ts";
 import { ioError } from "./storage/io-error.ts";
-import { objectsToBackUp } from "./store/backup-objects.ts";
+import { measureObjects, objectsToBackUp } from "./store/backup-objects.ts";
 import { Objects } from "./store/objects.ts";
 import type { VaultLocking } from "./vault-locking.ts";
 import type { VaultOpening } from "./vault-opening.ts";
@@ -50,12 +50,13 @@ export async function backupVault(
       try {
         const { records, lengthBytes } = await snapshot.check(signal);
         const contents = hasObjects ? await snapshot.contents(signal) : [];
-        const totalBytes = contents.reduce((sum, { length }) => sum + length, lengthBytes);
-        const progress = new Progress(onProgress, totalBytes);
+        const objects = new Objects(opening.fs, opening.directory);
+        const objectBytes = await measureObjects(objects, contents, signal);
+        const progress = new Progress(onProgress, lengthBytes + objectBytes);
         const head = { backupId: randomId(), createdAtMs: opening.clock(), hasObjects };
-        const objects = objectsToBackUp(new Objects(opening.fs, opening.directory), contents, signal);
+        const copied = objectsToBackUp(objects, contents, signal);
         const file = await DestinationFile.create(opening.fs, destination, overwrite);
-        const fileBytes = await write(file, snapshot.backup(head, objects, signal), progress, signal);
+        const fileBytes = await write(file, snapshot.backup(head, copied, signal), progress, signal);
         await progress.finish();
         const createdAt = new Date(head.createdAtMs);
         return { createdAt, recordCount: records, objectCount: contents.length, fileBytes };

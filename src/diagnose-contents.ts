@@ -10,6 +10,7 @@ import { type ParsedHeader, verifyHeaderMac } from "./formats/header.ts";
 import { TABLES } from "./formats/records/tables.ts";
 import type { ReferenceProblem } from "./keystore/check-references.ts";
 import { RecordCheck, type RecordsCheck, type TableCheck } from "./keystore/check-records.ts";
+import type { FileReferenceProblem } from "./keystore/file-references.ts";
 import type { VaultKeys } from "./keystore/vault-keys.ts";
 import { CopiedDatabase } from "./storage/database-ground.ts";
 import type { DirectoryContents } from "./storage/directory-inspection.ts";
@@ -370,7 +371,10 @@ function judgeMirrors(
 const FAULT =
   "The records are the ones that were written, so this is a fault of a program, not of the disk: report it, and export what you need.";
 
-const REFERENCES: Readonly<Record<ReferenceProblem, (count: number) => string>> = {
+const FILE_FAULT =
+  "Names were lost, or a program is at fault. A repair gives what is left of them a name, the old one or one in lost+found.";
+
+const REFERENCES: Readonly<Record<ReferenceProblem | FileReferenceProblem, (count: number) => string>> = {
   "alias-without-key": (count) => `${count} aliases point to a key that is not there. ${FAULT}`,
   "version-without-key": (count) => `${count} key versions belong to a key that is not there. ${FAULT}`,
   "tag-without-key": (count) => `${count} tags belong to a key that is not there. ${FAULT}`,
@@ -380,5 +384,14 @@ const REFERENCES: Readonly<Record<ReferenceProblem, (count: number) => string>> 
   "key-without-version": (count) => `${count} keys lack their current version. ${FAULT}`,
   "material-sealed-otherwise": (count) => `The material of ${count} key versions does not open. ${FAULT}`,
   "deleted-key-present": (count) => `${count} keys are noted as deleted and still there. ${FAULT}`,
+  "entry-without-content": (count) =>
+    `${count} file names lead to a content that has no record. ${FILE_FAULT}`,
+  "entry-of-other-length": (count) => `${count} file names tell another length than their content. ${FAULT}`,
+  "entry-out-of-reach": (count) =>
+    `${count} names of the file store lie in a directory that no name leads to. ${FILE_FAULT}`,
+  "content-without-entry": (count) => `${count} contents of the file store have no name. ${FILE_FAULT}`,
+  "content-with-two-names": (count) =>
+    `${count} names of the file store lead to what another name leads to. ${FAULT}`,
+  "garbage-in-use": (count) => `${count} things that are to be removed still have a name. ${FAULT}`,
   "setting-missing": () => `The vault's own settings are not there. ${FAULT}`,
 };

@@ -135,6 +135,7 @@ export type { FileStore, StoreUsage } from "./store/file-store.ts";
 export type { ImportedTree, ImportOptions, ImportSkipReason } from "./store/import-tree.ts";
 export type { StoreEntry } from "./store/listing.ts";
 export type { StoredFile } from "./store/read-content.ts";
+export type { RecoveredStore } from "./store/lost-and-found.ts";
 export type { ReencryptedFiles, RenewOptions, RewrappedStore } from "./store/renew-contents.ts";
 export type {
   CopyOptions,

@@ -19,6 +19,7 @@ import {
   writeRecords,
 } from "./keystore/backup-records.ts";
 import { openRoot, wayInOf } from "./keystore/slots/way-in.ts";
+import { unlessDamaged } from "./keystore/stored-record.ts";
 import { VaultKeys } from "./keystore/vault-keys.ts";
 import { syncFolder } from "./storage/atomic-file.ts";
 import type { FileSystem } from "./storage/file-system.ts";
@@ -89,6 +90,10 @@ export async function restoreVaultIn(
       if (verifyOnly) await work();
       else await createVaultDirectory(environment.fs, directory, work);
       if (head === undefined || checked === undefined) throw damagedBackup("end");
+      if (objects.missing > 0) {
+        const message = `The backup was made without the contents of ${objects.missing} larger files. Put the objects folder of the vault that it was made of into the restored vault; until then these files cannot be read.`;
+        queueMicrotask(() => options.onWarning?.({ type: "warning", message }));
+      }
       return {
         id: hex(head.header.vaultId),
         createdAt: new Date(head.createdAtMs),
@@ -231,7 +236,8 @@ class BackupReading {
   }
 
   #note([key, value]: BackupRecord): void {
-    const content = openContentRecord(this.#backup.keys, key, value);
+    // The check of all records refuses what does not open.
+    const content = unlessDamaged(() => openContentRecord(this.#backup.keys, key, value));
     if (content !== undefined) this.#contents.set(hex(content.id), content);
   }
 }

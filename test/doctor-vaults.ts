@@ -5,7 +5,7 @@
 import { cp, rm } from "node:fs/promises";
 import { join } from "node:path";
 import type { DiagnosisEnvironment } from "../src/diagnose-vault.ts";
-import { openRoot, wayInOf } from "../src/keystore/slots/way-in.ts";
+import { openRoot, type Unlocker, wayInOf } from "../src/keystore/slots/way-in.ts";
 import { recovery } from "../src/keystore/slots/recovery.ts";
 import { VaultKeys } from "../src/keystore/vault-keys.ts";
 import { nodeFileSystem } from "../src/storage/file-system.ts";
@@ -75,10 +75,15 @@ export async function keysOf(store: Store, table: number): Promise<Uint8Array[]>
 }
 
 /** The keys of a vault; the caller wipes them. */
-export async function keysFor(directory: string, code: string): Promise<VaultKeys> {
+export function keysFor(directory: string, code: string): Promise<VaultKeys> {
+  return keysFrom(directory, recovery(code));
+}
+
+/** The same, by any way in. */
+export async function keysFrom(directory: string, unlocker: Unlocker): Promise<VaultKeys> {
   const { header } = await readHeaderCopies(nodeFileSystem, directory);
   const { vaultId } = header;
   const context = { vaultId, warn: (): undefined => undefined };
-  const { root } = await openRoot(header, wayInOf(recovery(code), "unlock"), context);
+  const { root } = await openRoot(header, wayInOf(unlocker, "unlock"), context);
   return new VaultKeys(root, vaultId);
 }

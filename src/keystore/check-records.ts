@@ -5,20 +5,21 @@
  * @module
  */
 import { equal, fromHex, hex } from "../bytes.ts";
-import { isCofferError } from "../errors.ts";
-import { assertOwnKey, mirroredKey } from "../formats/records/record-key.ts";
-import { openRecord } from "../formats/records/sealing.ts";
-import { addToSum, SET_SUM_BYTES, setHmac } from "../formats/records/set-sum.ts";
+import { mirroredKey } from "../formats/records/record-key.ts";
+import { addToSum, SET_SUM_BYTES } from "../formats/records/set-sum.ts";
 import {
   decodeRecord,
-  type RecordTable,
+  isFileTable,
   type StateRecord,
-  type TableRecords,
   TABLES,
+  type TableSum,
 } from "../formats/records/tables.ts";
 import { wipe } from "../secret.ts";
 import { FIRST_KEY_TABLE, MIRRORED_TABLES } from "../storage/key-tables.ts";
+import { FileIndexCheck, type FileTableTally } from "./check-file-index.ts";
 import { checkReferences, type RecordsByTable, type ReferenceProblem } from "./check-references.ts";
+import type { ExpectedObjects, FileReferenceProblem } from "./file-references.ts";
+import { DECODED, openStored, readStored, type Stored, unlessDamaged } from "./stored-record.ts";
 import type { VaultKeys } from "./vault-keys.ts";
 
 /** What became of one table. */
@@ -57,41 +58,22 @@ export interface RecordsCheck {
   readonly readable: number;
   readonly total: number;
   /** Undefined where a table is not sound: what is missing there would show as a wrong reference here. */
-  readonly references: ReadonlyMap<ReferenceProblem, number> | undefined;
-}
-
-/** One stored value. */
-interface Stored {
-  readonly term: Uint8Array;
-  /** The seal is right. */
-  readonly opens: boolean;
-  /** Undefined for what is unreadable, and for tables whose form this release does not know. */
-  readonly record: TableRecords[RecordTable] | undefined;
-  readonly isReadable: boolean;
+  readonly references: ReadonlyMap<ReferenceProblem | FileReferenceProblem, number> | undefined;
+  /** What the index of the file store says of objects, as far as it is readable. Valid after the end, too. */
+  readonly objects: ExpectedObjects;
 }
 
 const KNOWN_TABLES: ReadonlySet<number> = new Set(Object.values(TABLES));
-/** Every table with a form; the type keeps the list complete. */
-const FORMS: Readonly<Record<Exclude<RecordTable, typeof TABLES.state>, true>> = {
-  0x02: true,
-  0x03: true,
-  0x04: true,
-  0x05: true,
-  0x06: true,
-  0x0a: true,
-  0x0b: true,
-  0x20: true,
-  0x21: true,
-  0x22: true,
-  0x31: true,
-};
-const DECODED: readonly RecordTable[] = Object.keys(FORMS).map((table) => Number(table) as RecordTable);
 const PAST_SUMMED_TABLES = 0x30;
 
-/** Collects records in any order, then judges them. Holds decoded records until {@link RecordCheck.end}. */
+/**
+ * Collects records in any order, then judges them. Holds decoded records until {@link RecordCheck.end}; of the file
+ * tables, which may be large, only what others refer to.
+ */
 export class RecordCheck {
   readonly #keys: VaultKeys;
   readonly #tables = new Map<number, Map<string, Stored>>();
+  readonly #files: FileIndexCheck;
   #state: RecordsCheck["state"] = "absent";
   #foreign = 0;
   #count = 0;
@@ -99,6 +81,7 @@ export class RecordCheck {
   /** @param keys lent until `end`. */
   constructor(keys: VaultKeys) {
     this.#keys = keys;
+    this.#files = new FileIndexCheck(keys);
   }
 
   /** How many were added. */
@@ -111,7 +94,8 @@ export class RecordCheck {
     const table = key[0] as number;
     if (table === TABLES.state && key.length === 1) this.#state = this.#readState(key, value);
     else if (!KNOWN_TABLES.has(table) || table === TABLES.state) this.#foreign++;
-    else this.#tableOf(table).set(hex(mirroredKey(key) ?? key), this.#read(key, value));
+    else if (isFileTable(table)) this.#files.add(key, value);
+    else this.#tableOf(table).set(hex(mirroredKey(key) ?? key), readStored(this.#keys, key, value));
   }
 
   /** Judges what was added. */
@@ -125,8 +109,12 @@ export class RecordCheck {
       ...this.#countReadable(tables),
       references:
         typeof this.#state === "object" && tables.every(({ isSound }) => isSound)
-          ? checkReferences(this.#keys, this.#recordsByTable())
+          ? new Map<ReferenceProblem | FileReferenceProblem, number>([
+              ...checkReferences(this.#keys, this.#recordsByTable()),
+              ...this.#files.references.problems(),
+            ])
           : undefined,
+      objects: this.#files.references.objects,
     };
   }
 
@@ -145,42 +133,17 @@ export class RecordCheck {
   }
 
   #readState(key: Uint8Array, value: Uint8Array): RecordsCheck["state"] {
-    const cbor = this.#open(key, value);
+    const cbor = openStored(this.#keys, key, value);
     const state = cbor === undefined ? undefined : unlessDamaged(() => decodeRecord(TABLES.state, cbor));
     return state ?? "unreadable";
-  }
-
-  #read(key: Uint8Array, value: Uint8Array): Stored {
-    const own = mirroredKey(key) ?? key;
-    const table = DECODED.find((number) => number === own[0]);
-    const term = setHmac(this.#keys.set, own, value);
-    const cbor = this.#open(key, value);
-    if (cbor === undefined) return { term, opens: false, record: undefined, isReadable: false };
-    if (table === undefined) {
-      wipe(cbor);
-      return { term, opens: true, record: undefined, isReadable: true };
-    }
-    try {
-      const record = unlessDamaged(() => {
-        const decoded = decodeRecord(table, cbor);
-        assertOwnKey(this.#keys.name, table, own, decoded);
-        return withoutContent(decoded);
-      });
-      return { term, opens: true, record, isReadable: record !== undefined };
-    } finally {
-      wipe(cbor);
-    }
-  }
-
-  #open(key: Uint8Array, value: Uint8Array): Uint8Array | undefined {
-    return unlessDamaged(() => openRecord(this.#keys.database, this.#keys.vaultId, key, value));
   }
 
   #checkTables(): TableCheck[] {
     const stated = typeof this.#state === "object" ? this.#state.sets : undefined;
     const numbers = new Set([...this.#tables.keys(), ...(stated?.keys() ?? [])]);
-    const tables: TableCheck[] = [];
-    for (const table of [...numbers].filter((number) => number < 0x80).sort((a, b) => a - b)) {
+    const tables: TableCheck[] = this.#fileTables().map((tally) => ({ ...tally, isMendable: false }));
+    for (const table of numbers) {
+      if (table >= 0x80 || isFileTable(table)) continue;
       const records = [...this.#tableOf(table).values()];
       const unreadable = records.filter(({ isReadable }) => !isReadable).length;
       const isSummed = table >= FIRST_KEY_TABLE && table < PAST_SUMMED_TABLES;
@@ -195,7 +158,12 @@ export class RecordCheck {
         isMendable: !isAsStated && this.#isMendable(table),
       });
     }
-    return tables;
+    return tables.sort((a, b) => a.table - b.table);
+  }
+
+  #fileTables(): FileTableTally[] {
+    const stated = typeof this.#state === "object" ? this.#state.sets : new Map<number, TableSum>();
+    return this.#files.tables(new Map([...stated].filter(([table]) => isFileTable(table))));
   }
 
   #isSum(table: number, records: readonly Stored[]): boolean {
@@ -245,7 +213,11 @@ export class RecordCheck {
 
   #countReadable(tables: readonly TableCheck[]): { readable: number; total: number } {
     let [readable, total] = [0, 0];
-    for (const { table, stated } of tables) {
+    for (const tally of this.#fileTables()) {
+      readable += tally.opening;
+      total += Math.max(tally.found, tally.stated);
+    }
+    for (const { table, stated } of tables.filter((check) => !isFileTable(check.table))) {
       const [records, mirrors] = [this.#tableOf(table), this.#tableOf(table | 0x80)];
       const names = new Set([...records.keys(), ...mirrors.keys()]);
       for (const name of names) {
@@ -263,22 +235,5 @@ export class RecordCheck {
         [...this.#tableOf(table).values()].flatMap(({ record }) => (record === undefined ? [] : [record])),
       ]),
     );
-  }
-}
-
-/** What is held of a file's name must not grow with what the file holds. */
-function withoutContent(record: TableRecords[RecordTable]): TableRecords[RecordTable] {
-  if (!("dir" in record)) return record;
-  const { blob, metadata: _, ...entry } = record;
-  wipe(blob);
-  return blob === undefined ? entry : { ...entry, blob: new Uint8Array(1) };
-}
-
-function unlessDamaged<T>(read: () => T): T | undefined {
-  try {
-    return read();
-  } catch (error) {
-    if (isCofferError(error, "COFFER_DAMAGED")) return undefined;
-    throw error;
   }
 }

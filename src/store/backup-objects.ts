@@ -4,26 +4,52 @@
  * @module
  */
 import { dirname } from "node:path";
-import { concat, equal, hex } from "../bytes.ts";
-import { MalformedError } from "../crypto/failures.ts";
-import { FLOE_HEADER_BYTES, FLOE_SEGMENT_OVERHEAD_BYTES, floeHeaderTag, floeLayout } from "../crypto/floe.ts";
-import { readExactly } from "../envelope/source-file.ts";
-import { DamagedError, isCofferError } from "../errors.ts";
+import { hex } from "../bytes.ts";
+import { readExactly, type SourceFile } from "../envelope/source-file.ts";
+import { DamagedError } from "../errors.ts";
 import { type BackupItem, damagedBackup } from "../formats/backup.ts";
-import { FILE_PREAMBLE_BYTES, fileBeginningLength, fileOffsets, parseFileHead } from "../formats/file.ts";
 import type { ContentRecord } from "../formats/records/tables.ts";
 import type { BackupObject } from "../keystore/backup-records.ts";
 import { syncFolder } from "../storage/atomic-file.ts";
 import { FILE_MODE, type FileHandle, type FileSystem } from "../storage/file-system.ts";
 import { ioError } from "../storage/io-error.ts";
+import { concurrently } from "./concurrently.ts";
+import { isMeant, ObjectCheck } from "./object-check.ts";
 import { Objects } from "./objects.ts";
-import { missingContent } from "./read-content.ts";
 
 const READ_BYTES = 1_048_576;
 
+/** Objects that are looked at, or flushed, at once: more than the threads that a runtime has for them gain nothing. */
+const AT_ONCE = 4;
+
 /**
- * Gives the objects of these contents, each opened when its turn has come, and its beginning compared with its record.
- * @throws DamagedError for one that is missing or another. @throws IoError, the signal's reason.
+ * Finds the objects of these contents and compares the beginning and the length of each with its record. Their
+ * segments are not opened: `store.verify` does that.
+ * @returns their length in all. @throws DamagedError for one that is missing or another. @throws IoError, the signal's
+ *   reason.
+ */
+export async function measureObjects(
+  objects: Objects,
+  contents: readonly ContentRecord[],
+  signal: AbortSignal,
+): Promise<number> {
+  let lengthBytes = 0;
+  await concurrently(contents, AT_ONCE, async (content) => {
+    signal.throwIfAborted();
+    const source = await openOrRefuse(objects, content);
+    try {
+      if (!(await isMeant(source, content))) throw otherObject(content.id);
+      lengthBytes += source.stats.size;
+    } finally {
+      await source.handle.close().catch(() => undefined);
+    }
+  });
+  return lengthBytes;
+}
+
+/**
+ * Gives the objects of these contents, each opened when its turn has come, and compared with its record once more.
+ * @throws as {@link measureObjects}.
  */
 export async function* objectsToBackUp(
   objects: Objects,
@@ -32,76 +58,36 @@ export async function* objectsToBackUp(
 ): AsyncGenerator<BackupObject> {
   for (const content of contents) {
     signal.throwIfAborted();
-    const source = await objects.open(content.id);
-    if (source === undefined) throw missingContent();
+    const source = await openOrRefuse(objects, content);
     try {
-      const { size } = source.stats;
-      yield { contentId: content.id, lengthBytes: size, pieces: pieces(size) };
-      async function* pieces(lengthBytes: number): AsyncGenerator<Uint8Array> {
-        const check = new ObjectCheck(content, lengthBytes);
-        for (let at = 0; at < lengthBytes; at += READ_BYTES) {
-          signal.throwIfAborted();
-          const piece = await readExactly(
-            source as NonNullable<typeof source>,
-            Math.min(READ_BYTES, lengthBytes - at),
-            at,
-          );
-          if (!check.push(piece)) throw otherObject(content.id);
-          yield piece;
-        }
-        if (!check.finish()) throw otherObject(content.id);
-      }
+      const lengthBytes = source.stats.size;
+      yield { contentId: content.id, lengthBytes, pieces: piecesOf(source, content, signal) };
     } finally {
       await source.handle.close().catch(() => undefined);
     }
   }
 }
 
-/** Compares what an object's beginning says with its record. The backup's own seal vouches for the rest. */
-class ObjectCheck {
-  readonly #content: ContentRecord;
-  readonly #lengthBytes: number;
-  #held: Uint8Array = new Uint8Array(0);
-  #isMeant: boolean | undefined;
-
-  constructor(content: ContentRecord, lengthBytes: number) {
-    this.#content = content;
-    this.#lengthBytes = lengthBytes;
+async function* piecesOf(
+  source: SourceFile,
+  content: ContentRecord,
+  signal: AbortSignal,
+): AsyncGenerator<Uint8Array> {
+  const { size } = source.stats;
+  const check = new ObjectCheck(content, size);
+  for (let at = 0; at < size; at += READ_BYTES) {
+    signal.throwIfAborted();
+    const piece = await readExactly(source, Math.min(READ_BYTES, size - at), at);
+    if (!check.push(piece)) throw otherObject(content.id);
+    yield piece;
   }
+  if (!check.isMeant) throw otherObject(content.id);
+}
 
-  /** @returns false once the object is known to be another. */
-  push(piece: Uint8Array): boolean {
-    if (this.#isMeant !== undefined) return this.#isMeant;
-    this.#held = concat(this.#held, piece);
-    this.#isMeant = this.#judge();
-    return this.#isMeant ?? true;
-  }
-
-  finish(): boolean {
-    return this.#isMeant === true;
-  }
-
-  #judge(): boolean | undefined {
-    if (this.#held.length < FILE_PREAMBLE_BYTES) return undefined;
-    try {
-      const beginningBytes = fileBeginningLength(this.#held);
-      if (this.#held.length < beginningBytes) return undefined;
-      const head = parseFileHead(this.#held);
-      const { body, segments } = fileOffsets(head);
-      const header = this.#held.subarray(body, body + FLOE_HEADER_BYTES);
-      const { id, headerTag, length } = this.#content;
-      const layout = floeLayout(
-        this.#lengthBytes - segments,
-        head.segmentPlaintextBytes + FLOE_SEGMENT_OVERHEAD_BYTES,
-      );
-      return (
-        equal(head.fileId, id) && equal(floeHeaderTag(header), headerTag) && layout.plaintextBytes === length
-      );
-    } catch (error) {
-      if (error instanceof MalformedError || isCofferError(error)) return false;
-      throw error;
-    }
-  }
+async function openOrRefuse(objects: Objects, { id }: ContentRecord): Promise<SourceFile> {
+  const source = await objects.open(id);
+  if (source === undefined) throw refusal(id, "missing", "is missing");
+  return source;
 }
 
 /** Where the objects of a backup go, when they go anywhere. */
@@ -118,6 +104,9 @@ export class RestoredObjects {
   readonly #objects: Objects | undefined;
   readonly #seen = new Set<string>();
   readonly #folders = new Set<string>();
+  /** Files that are being flushed while the next ones are written. */
+  readonly #flushing = new Set<Promise<void>>();
+  #failure: { readonly error: unknown } | undefined;
   #check: ObjectCheck | undefined;
   #handle: FileHandle | undefined;
   #at = 0;
@@ -146,6 +135,7 @@ export class RestoredObjects {
     }
     this.#at += item.bytes.length;
     if (this.#at === this.#end) await this.#finishObject();
+    this.#throwFailure();
   }
 
   /** Says that no more come. Makes their names durable. @throws DamagedError where one is missing, IoError. */
@@ -153,11 +143,14 @@ export class RestoredObjects {
     if (this.#seen.size !== this.#contents.size) throw damagedBackup("objects");
     const { fs } = this.#place ?? {};
     if (fs === undefined) return;
-    for (const folder of this.#folders) await syncFolder(fs, folder);
+    await Promise.all(this.#flushing);
+    this.#throwFailure();
+    await concurrently(this.#folders, AT_ONCE, (folder) => syncFolder(fs, folder));
   }
 
   /** Closes what is open. Never rejects. */
   async close(): Promise<void> {
+    await Promise.all(this.#flushing);
     await this.#handle?.close().catch(() => undefined);
   }
 
@@ -181,22 +174,44 @@ export class RestoredObjects {
   }
 
   async #finishObject(): Promise<void> {
-    if (this.#check?.finish() !== true) throw damagedBackup("object");
+    if (this.#check?.isMeant !== true) throw damagedBackup("object");
     this.#check = undefined;
     const handle = this.#handle;
     this.#handle = undefined;
+    if (handle === undefined) return;
+    const flushing = flush(handle)
+      .catch((error: unknown) => {
+        this.#failure ??= { error };
+      })
+      .finally(() => this.#flushing.delete(flushing));
+    this.#flushing.add(flushing);
+    if (this.#flushing.size >= AT_ONCE) await Promise.race(this.#flushing);
+  }
+
+  #throwFailure(): void {
+    if (this.#failure !== undefined) throw this.#failure.error;
+  }
+}
+
+async function flush(handle: FileHandle): Promise<void> {
+  try {
     try {
-      await handle?.sync();
-      await handle?.close();
-    } catch (error) {
-      throw ioError(error, "write a file of the store");
+      await handle.sync();
+    } finally {
+      await handle.close();
     }
+  } catch (error) {
+    throw ioError(error, "write a file of the store");
   }
 }
 
 function otherObject(id: Uint8Array): DamagedError {
+  return refusal(id, "other", "is not the one that was written");
+}
+
+function refusal(id: Uint8Array, reason: string, what: string): DamagedError {
   return new DamagedError(
-    "An object of the file store is not the one that was written, so no backup was made. Run store.verify, and put the object back from a copy, or remove the file; or leave the files out with { store: false }.",
-    { details: { part: "content", reason: "other", content: hex(id) } },
+    `An object of the file store ${what}, so no backup was made: it would replace a better one. Run store.verify to see which file it is, and put the object back from a copy or remove the file; or leave the files out with { store: false }.`,
+    { details: { part: "content", reason, content: hex(id) } },
   );
 }

@@ -88,6 +88,11 @@ export class Catalog {
     return records.get(TABLES.contents, recordKey.content(this.#kname, id));
   }
 
+  /** Writes the record of a content that lies in an object. */
+  putContent(change: Transaction, record: ContentRecord): void {
+    change.put(TABLES.contents, recordKey.content(this.#kname, record.id), record);
+  }
+
   /** LevelDB key prefix of a directory's entries. */
   entriesOf(directoryId: Uint8Array): Uint8Array {
     return recordKey.entries(this.#kname, directoryId);
@@ -125,9 +130,7 @@ export class Catalog {
       ...(options.metadata !== undefined && { metadata: options.metadata }),
     };
     change.put(TABLES.entries, place.key, entry);
-    if (headerTag !== undefined) {
-      change.put(TABLES.contents, recordKey.content(this.#kname, id), { id, length: size, headerTag });
-    }
+    if (headerTag !== undefined) this.putContent(change, { id, length: size, headerTag });
     return entry;
   }
 
@@ -144,23 +147,27 @@ export class Catalog {
     const { id, size, blob, headerTag } = content;
     const { blob: _, ...kept } = present;
     change.put(TABLES.entries, place.key, { ...kept, id, size, ...(blob !== undefined && { blob }) });
-    if (headerTag !== undefined) {
-      change.put(TABLES.contents, recordKey.content(this.#kname, id), { id, length: size, headerTag });
-    }
+    if (headerTag !== undefined) this.putContent(change, { id, length: size, headerTag });
     return true;
   }
 
   /** Makes a directory and those on the way. One that is there is fine. @throws AlreadyExistsError for a file. */
   makeDirectory(change: Transaction, parts: readonly string[], below: Uint8Array = ROOT_ID): Uint8Array {
-    let dir = below;
-    for (const name of parts) dir = this.#step(change, dir, name);
-    return dir;
+    if (parts.length === 0) return below;
+    const place = this.#placeFor(change, parts, below);
+    if (this.#entry(change, place)?.kind === "file") throw alreadyThere("file");
+    return this.#step(change, place.dir, place.name);
   }
 
   /** True while this entry's name leads to this entry's content. */
   isPresent(records: RecordReader, entry: EntryRecord): boolean {
-    const present = this.#entry(records, this.#place(entry.dir, entry.name));
+    const present = this.present(records, entry);
     return present !== undefined && equal(present.id, entry.id);
+  }
+
+  /** Returns what has this entry's name by now, or undefined. */
+  present(records: RecordReader, { dir, name }: EntryRecord): EntryRecord | undefined {
+    return this.#entry(records, this.#place(dir, name));
   }
 
   /** Gives a directory that has an id already its name. @throws AlreadyExistsError for whatever has it. */
@@ -234,6 +241,11 @@ export class Catalog {
   /** Takes an id off the list of garbage. */
   unlist(change: Transaction, id: Uint8Array): void {
     change.delete(recordKey.garbage(this.#kname, id));
+  }
+
+  /** True while an id waits to be removed. */
+  isListed(records: RecordReader, id: Uint8Array): boolean {
+    return records.get(TABLES.garbage, recordKey.garbage(this.#kname, id)) !== undefined;
   }
 
   #dropContent(change: Transaction, entry: EntryRecord): void {

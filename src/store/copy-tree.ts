@@ -77,7 +77,10 @@ async function copyDirectory(
       if (record.kind === "directory") {
         await session.change((change) => void catalog.makeDirectory(change, place, id));
       } else {
-        await copyFile(session, record, place, { ...options, overwrite: false, progress, below: id });
+        // Written anew since it was found: the newer one is copied. Removed: there is none to copy.
+        const present = catalog.present(session.database, record);
+        if (present?.kind !== "file") continue;
+        await copyFile(session, present, place, { ...options, overwrite: false, progress, below: id });
       }
     }
     await options.commit(() =>

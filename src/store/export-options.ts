@@ -17,6 +17,8 @@ export type ExportSkipReason =
   | "name"
   /** The content was altered or is missing; of a directory, names in it. */
   | "damaged"
+  /** The drive cannot read its content: a bad block, or something else in its place. */
+  | "unreadable"
   /** The CMK that the content is under does not serve: disabled, deleted, or waiting for deletion. */
   | "key"
   /** It was removed or moved while the export went on. */

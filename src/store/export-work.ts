@@ -30,6 +30,9 @@ const KEY_CODES: ReadonlySet<string> = new Set([
   "COFFER_NOT_FOUND",
 ]);
 
+/** What failed of an object, rather than of the destination. */
+const READ_ACTIONS: ReadonlySet<unknown> = new Set(["read the source", "read a file of the store"]);
+
 export interface Exporting {
   readonly signal: AbortSignal;
   readonly open: (entry: EntryRecord) => Promise<StoredFile>;
@@ -291,6 +294,7 @@ function reasonOf(error: unknown): ExportSkipReason | undefined {
   if (error.code === "COFFER_ALREADY_EXISTS") return "exists";
   if (error.code === "COFFER_DAMAGED") return "damaged";
   if (KEY_CODES.has(error.code)) return "key";
+  if (READ_ACTIONS.has(error.details["action"])) return "unreadable";
   return isNoName(error.cause) ? "name" : undefined;
 }
 

@@ -18,6 +18,7 @@ import type { ExportedTree, ExportOptions } from "./export-options.ts";
 import { exportTree } from "./export-tree.ts";
 import { type ImportedTree, type ImportOptions, importTree } from "./import-tree.ts";
 import { describeEntry, type StoreEntry, type WalkedEntry, walkEntries } from "./listing.ts";
+import { recoverLost, type RecoveredStore } from "./lost-and-found.ts";
 import { Objects } from "./objects.ts";
 import {
   InlineFile,
@@ -373,6 +374,17 @@ export class FileStore {
     });
     this.#collectSoon();
     return reencrypted;
+  }
+
+  /**
+   * Gives what has lost its name in the index, or its record, one again: contents and directories in `lost+found`,
+   * under their ids. For after damage; `coffer doctor --repair` calls it once it has put the index in order. Objects
+   * that do not open stay where they are. Changes of names wait meanwhile.
+   * @throws DamagedError while records of the index do not open. @throws IoError reason `read-only`.
+   */
+  async recover(options: StoreCallOptions = {}): Promise<RecoveredStore> {
+    assertStoreOptions("call", options);
+    return this.#run(options, (session, signal) => this.#structure.alone(() => recoverLost(session, signal)));
   }
 
   /** Makes all that was written with relaxed durability durable. @throws IoError. */

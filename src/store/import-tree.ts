@@ -37,7 +37,9 @@ export type ImportSkipReason =
   /** It was changed, moved or removed while it was imported. */
   | "changed"
   /** This user may not read it. */
-  | "denied";
+  | "denied"
+  /** The drive cannot read it. */
+  | "unreadable";
 
 export interface ImportOptions extends StoreCallOptions, StoreKeyOption, DurabilityOption {
   /** Replaces files of the store. @defaultValue false: they are passed over, and told */
@@ -300,6 +302,8 @@ async function importFile(
   } catch (error) {
     if (isInTheWay(error)) return "exists";
     if (isCofferError(error, "COFFER_SOURCE_CHANGED")) return "changed";
+    if (isCofferError(error, "COFFER_IO") && error.details["action"] === "read the source")
+      return "unreadable";
     throw error;
   } finally {
     await opened.handle.close().catch(() => undefined);

@@ -70,20 +70,55 @@ export async function openObject(
   record: ContentRecord,
   signal: AbortSignal,
 ): Promise<OpenedObject> {
-  const source = await objects.open(record.id);
+  const object = await openUnproven(host, objects, record.id, signal);
+  if (isMeant(object.opened, record)) return object;
+  await closeObject(object);
+  throw damagedContent("other");
+}
+
+/**
+ * Learns from an object alone what its record must be.
+ * @throws as {@link openObject}; DamagedError also for an object of another id.
+ */
+export async function learnContent(
+  host: FileStoreHost,
+  objects: Objects,
+  id: Uint8Array,
+  signal: AbortSignal,
+): Promise<ContentRecord> {
+  const object = await openUnproven(host, objects, id, signal);
+  try {
+    const { head, headerTag, plan } = object.opened;
+    if (!equal(head.fileId, id)) throw damagedContent("other");
+    return { id, length: plan.plaintextBytes, headerTag };
+  } finally {
+    await closeObject(object);
+  }
+}
+
+async function openUnproven(
+  host: FileStoreHost,
+  objects: Objects,
+  id: Uint8Array,
+  signal: AbortSignal,
+): Promise<OpenedObject> {
+  const source = await objects.open(id);
   if (source === undefined) throw missingContent();
   try {
     const access = vaultAccess(host.kms());
     const opened = await openEnvelope(source, { access, context: {}, report: host.report, signal });
     wipe(opened.dek);
-    if (isMeant(opened, record)) return { source, opened };
-    opened.segments.close();
-    wipe(opened.lastPlaintext);
-    throw damagedContent("other");
+    return { source, opened };
   } catch (error) {
     await source.handle.close().catch(() => undefined);
     throw asDamage(error);
   }
+}
+
+async function closeObject({ source, opened }: OpenedObject): Promise<void> {
+  opened.segments.close();
+  wipe(opened.lastPlaintext);
+  await source.handle.close().catch(() => undefined);
 }
 
 function isMeant({ head, headerTag, plan }: OpenedEnvelope, record: ContentRecord): boolean {

@@ -11,3 +11,14 @@ export function randomOf(seed) {
     return ((mixed ^ (mixed >>> 14)) >>> 0) / 4_294_967_296;
   };
 }
+
+/** Returns bytes that are unlike each other and the same at each run. */
+export function bytesOf(length, seed = 1) {
+  const bytes = new Uint8Array(length);
+  let state = seed * 2_654_435_761;
+  for (let i = 0; i < length; i++) {
+    state = (Math.imul(state, 1_103_515_245) + 12_345) >>> 0;
+    bytes[i] = state >>> 16;
+  }
+  return bytes;
+}

@@ -6,6 +6,7 @@ import {
   type BackupItem,
   encodeBackupHead,
   encodeEndFrame,
+  encodeObjectPrefix,
   encodeRecordFrame,
   parseBackupPreamble,
 } from "../../src/formats/backup.ts";
@@ -75,6 +76,44 @@ test.each([
   ["a second end", concat(encodeEndFrame(0), encodeEndFrame(0))],
 ])("%s is damage, as soon as it is seen [F-164]", (_, bytes) => {
   expect(() => new BackupFrames(false).push(bytes)).toThrow(damaged);
+});
+
+test("an object comes in pieces, whatever it claims, and holds up nothing [F-164]", () => {
+  fc.assert(
+    fc.property(
+      fc.array(fc.uint8Array({ minLength: 1, maxLength: 300 }), { maxLength: 5 }),
+      fc.integer({ min: 1, max: 400 }),
+      (objects, piece) => {
+        const prefixes = objects.map((object, i) => [
+          encodeObjectPrefix(counting(i, 16), object.length),
+          object,
+        ]);
+        const bytes = concat(record, ...prefixes.flat(), encodeEndFrame(1, objects.length));
+        const frames = new BackupFrames(true);
+        const items: BackupItem[] = [];
+        for (let at = 0; at < bytes.length; at += piece)
+          items.push(...frames.push(bytes.slice(at, at + piece)));
+        expect(frames.finish()).toBe(1);
+        const pieces = items.flatMap((item) => (item.kind === "piece" ? [item.bytes] : []));
+        expect(concat(...pieces)).toEqual(concat(...objects));
+        const ids = items.flatMap((item) => (item.kind === "object" ? [item.contentId] : []));
+        expect(ids).toEqual(objects.map((_, i) => counting(i, 16)));
+      },
+    ),
+    { numRuns: 60 },
+  );
+  const claims = new BackupFrames(true);
+  claims.push(encodeObjectPrefix(counting(0, 16), 2 ** 52));
+  expect(claims.push(counting(0, 100))).toEqual([{ kind: "piece", bytes: counting(0, 100) }]);
+  expect(() => claims.finish()).toThrow(damaged);
+});
+
+test.each([
+  ["a record after an object", true, concat(encodeObjectPrefix(counting(0, 16), 1), u8(0), record)],
+  ["an object of no bytes", true, encodeObjectPrefix(counting(0, 16), 0)],
+  ["an object without the flag", false, encodeObjectPrefix(counting(0, 16), 1)],
+])("%s is damage [F-164]", (_, hasObjects, bytes) => {
+  expect(() => new BackupFrames(hasObjects).push(bytes)).toThrow(damaged);
 });
 
 test("what has no end is not whole [F-164]", () => {

@@ -367,6 +367,28 @@ test("where names were damaged all others are exported, and the damage is told",
   expect(await readdir(out)).toHaveLength(2);
 });
 
+test.runIf(process.platform === "linux")(
+  "what the drive cannot read is told, and all else goes on",
+  async () => {
+    const { vault, folder, directory } = await storeGround();
+    const skipped: unknown[] = [];
+    const onSkip = (one: { readonly reason: string }): void => void skipped.push(one.reason);
+    // A file that answers every read with EIO.
+    await vault.store.importFrom(`/proc/${process.pid}/mem`, "", { onSkip });
+    expect(skipped.splice(0)).toEqual(["unreadable"]);
+    await vault.store.write("large", bytesOf(9000));
+    await vault.store.write("small", "x");
+    const [object] = (await readdir(join(directory, "objects"), { recursive: true })).filter((name) =>
+      name.endsWith(".cof"),
+    );
+    const path = join(directory, "objects", object as string);
+    await rm(path);
+    await mkdir(path);
+    expect(await vault.store.exportTo("", join(folder, "out"), { onSkip })).toMatchObject({ files: 1 });
+    expect(skipped).toEqual(["unreadable"]);
+  },
+);
+
 test("names are written as Windows takes them where it is asked for", async () => {
   const { vault, folder } = await storeGround();
   for (const name of ["CON/a:b", "x.", "ok"]) await vault.store.write(name, name);

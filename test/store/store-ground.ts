@@ -2,7 +2,7 @@
  * A vault on a real disk with a passphrase that costs nothing, for tests of its file store.
  * @module
  */
-import { mkdtemp, rm } from "node:fs/promises";
+import { mkdtemp, readdir, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach } from "vitest";
@@ -10,6 +10,8 @@ import { afterEach } from "vitest";
 import { cheapPassphrase } from "../../src/testing.ts";
 import { createVault, openVault, type Vault } from "../../src/vault.ts";
 import type { OpenVaultOptions } from "../../src/vault-options.ts";
+
+export { bytesOf } from "../field/random.mjs";
 
 const SECRET = "a passphrase for tests";
 const made: { readonly folder: string; readonly vaults: Vault[] }[] = [];
@@ -52,20 +54,18 @@ afterEach(async () => {
   }
 });
 
-/** Returns bytes that are unlike each other and the same at each run. */
-export function bytesOf(length: number, seed = 1): Uint8Array {
-  const bytes = new Uint8Array(length);
-  let state = seed * 2_654_435_761;
-  for (let i = 0; i < length; i++) {
-    state = (Math.imul(state, 1_103_515_245) + 12_345) >>> 0;
-    bytes[i] = state >>> 16;
-  }
-  return bytes;
-}
-
 /** Gathers what an async iterable gives. */
 export async function all<Item>(items: AsyncIterable<Item>): Promise<Item[]> {
   const found: Item[] = [];
   for await (const item of items) found.push(item);
   return found;
+}
+
+/** Returns the paths of a vault's objects. */
+export async function objectsOf(directory: string): Promise<string[]> {
+  const names = await readdir(join(directory, "objects"), { recursive: true });
+  return names
+    .filter((name) => name.endsWith(".cof"))
+    .toSorted()
+    .map((name) => join(directory, "objects", name));
 }

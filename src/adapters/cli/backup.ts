@@ -16,17 +16,17 @@ export const backupCommands: readonly Command[] = [
   {
     name: "backup",
     summary: "write a whole vault into one file",
-    synopsis: "DEST [--force] [--without-files]",
+    synopsis: "DEST [--without-files] [--force]",
     positionals: [{ name: "DEST", help: "the file to write, best on another drive" }],
     options: {
-      ...FORCE,
       "without-files": {
-        help: "leave out the larger files of the store; copy the vault's objects folder then",
+        help: "leave out the contents of larger stored files: copy the objects folder apart",
       },
+      ...FORCE,
       ...SESSION_OPTIONS,
     },
     notes: [
-      "Every record is checked first. The file opens with the ways in that the vault has now, for ever.",
+      "Every record is checked first, and of every stored file that it is there and not another. The file opens with the ways in that the vault has now, for ever.",
       "A copy of the vault's directory is no backup: see docs/backup.md.",
     ],
     run: backup,
@@ -54,17 +54,19 @@ async function backup(invocation: Invocation): Promise<void> {
   const destination = args.positional(0);
   const progress = new ProgressLine(output);
   try {
+    const store = !args.has("without-files");
     const made = await withVault(invocation, (vault) =>
       vault.backup(destination, {
+        store,
         overwrite: args.has("force"),
-        store: !args.has("without-files"),
         onProgress: progress.listener,
         signal,
       }),
     );
     const { recordCount, objectCount, fileBytes } = made;
+    const files = store ? `${objectCount} larger files` : "without larger files";
     await output.result({ destination, ...made }, [
-      `${destination}: ${recordCount} records, ${objectCount} larger files, ${fileBytes} bytes`,
+      `${destination}: ${recordCount} records, ${files}, ${fileBytes} bytes`,
     ]);
   } finally {
     progress.end();
@@ -87,8 +89,8 @@ async function restore({ args, output, signal }: Invocation): Promise<void> {
       onProgress: progress.listener,
       onWarning: ({ message }) => output.warning(message),
     });
-    const { id, keyCount, createdAt } = restored;
-    const what = `vault ${id} of ${createdAt.toISOString()}, ${keyCount} keys`;
+    const { id, keyCount, objectCount, createdAt } = restored;
+    const what = `vault ${id} of ${createdAt.toISOString()}, ${keyCount} keys, ${objectCount} larger files`;
     await output.result({ ...restored, directory: directory ?? null }, [
       directory === undefined ? `${source} is whole: ${what}` : `${what}, is ready in ${directory}`,
     ]);

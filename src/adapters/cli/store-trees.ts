@@ -2,44 +2,54 @@
  * `coffer store import`, `export`, `verify`, `rewrap` and `reencrypt`: work on many files of the store.
  * @module
  */
-import type { ExportedTree, ImportedTree, StoreProblem, Vault } from "../../index.ts";
-import type { OptionSpec, PositionalSpec } from "./arguments.ts";
+import type {
+  DamagedRange,
+  ExportedTree,
+  ImportedTree,
+  ProgressListener,
+  StoreProblem,
+  Vault,
+} from "../../index.ts";
+import type { OptionSpec } from "./arguments.ts";
 import { type Command, type Invocation, KEY_OPTION } from "./command.ts";
 import { EXIT_REFUSED } from "./output.ts";
 import { ProgressLine } from "./progress-line.ts";
-import { storeKeyOf } from "./store.ts";
+import { DIRECTORY, storeDirectoryOf, storeKeyOf } from "./store.ts";
 import { SESSION_OPTIONS, withVault } from "./vault-session.ts";
 
 const RESUME: Readonly<Record<string, OptionSpec>> = {
   resume: { help: "pass over files that are there with the same length and time" },
   force: { help: "replace files that are there" },
 };
-const DIRECTORY: PositionalSpec = {
-  name: "DIR",
-  help: "a directory of the store; none is all of it",
-  isOptional: true,
-};
 
 export const storeTreeCommands: readonly Command[] = [
   {
     name: "store import",
     summary: "bring a folder into the store",
-    synopsis: "SRCDIR [DIR] [--resume] [--force] [--key KEY]",
+    synopsis: "SRCDIR [DIR] [--resume] [--force] [--relaxed] [--key KEY]",
     positionals: [{ name: "SRCDIR", help: "a folder or file on the disk" }, DIRECTORY],
-    options: { ...RESUME, ...KEY_OPTION, ...SESSION_OPTIONS },
+    options: {
+      ...RESUME,
+      relaxed: {
+        help: "flush contents once, at the end: after a power cut before it, import again with --force",
+      },
+      ...KEY_OPTION,
+      ...SESSION_OPTIONS,
+    },
     notes: ["Symbolic links are not followed. What is left out is told, and then the exit code is 1."],
     run: importFolder,
   },
   {
     name: "store export",
     summary: "write a directory of the store into a folder",
-    synopsis: "DIR DESTDIR [--resume] [--force] [--salvage]",
+    synopsis: "DIR DESTDIR [--resume] [--force] [--salvage] [--portable-names]",
     positionals: [
-      { name: "DIR", help: 'a directory or file of the store; "" is all of it' },
+      { name: "DIR", help: "a directory or file of the store; / is all of it" },
       { name: "DESTDIR", help: "a folder on the disk, which is made if need be" },
     ],
     options: {
       ...RESUME,
+      "portable-names": { help: "write names as Windows takes them, which it does itself in any case" },
       salvage: { help: "write damaged files too, with zeros for what does not verify" },
       ...SESSION_OPTIONS,
     },
@@ -81,11 +91,15 @@ interface Skipped {
   readonly reason: string;
 }
 
+/** A part of a file that was written as zeros. */
+type SalvagedRange = DamagedRange & { readonly path: string };
+
 async function importFolder(invocation: Invocation): Promise<void> {
   const { args, signal } = invocation;
   await tree(invocation, (vault, options) =>
-    vault.store.importFrom(args.positional(0), args.optionalPositional(1) ?? "", {
+    vault.store.importFrom(args.positional(0), storeDirectoryOf(args, 1), {
       ...storeKeyOf(args),
+      durability: args.has("relaxed") ? "relaxed" : "durable",
       ...options,
       signal,
     }),
@@ -93,15 +107,12 @@ async function importFolder(invocation: Invocation): Promise<void> {
 }
 
 async function exportDirectory(invocation: Invocation): Promise<void> {
-  const { args, output, signal } = invocation;
-  const salvage = {
-    onDamage: ({ path, start, end }: { path: string; start: number; end: number }) =>
-      output.warning(`${path}: bytes ${start} to ${end} do not verify, and are zeros`),
-  };
-  await tree(invocation, (vault, options) =>
-    vault.store.exportTo(args.positional(0), args.positional(1), {
+  const { args, signal } = invocation;
+  await tree(invocation, (vault, options, onDamage) =>
+    vault.store.exportTo(storeDirectoryOf(args, 0), args.positional(1), {
       ...options,
-      ...(args.has("salvage") && salvage),
+      ...(args.has("portable-names") && { portableNames: true }),
+      ...(args.has("salvage") && { onDamage }),
       signal,
     }),
   );
@@ -116,46 +127,49 @@ interface TreeOptions {
 
 async function tree(
   invocation: Invocation,
-  work: (vault: Vault, options: TreeOptions) => Promise<ImportedTree | ExportedTree>,
+  work: (
+    vault: Vault,
+    options: TreeOptions,
+    onDamage: (range: SalvagedRange) => void,
+  ) => Promise<ImportedTree & Partial<ExportedTree>>,
 ): Promise<void> {
   const { args, output } = invocation;
-  const progress = new ProgressLine(output);
   const leftOut: Skipped[] = [];
-  try {
-    const done = await withVault(invocation, (vault) =>
-      work(vault, {
+  const zeros: SalvagedRange[] = [];
+  const done = await withProgress(invocation, (vault, onProgress) =>
+    work(
+      vault,
+      {
         overwrite: args.has("force"),
         resume: args.has("resume"),
-        onProgress: progress.listener,
+        onProgress,
         onSkip: (skipped) => leftOut.push(skipped),
-      }),
-    );
-    if (done.skipped > 0) output.exitCode = EXIT_REFUSED;
-    const { files, directories, bytes, unchanged } = done;
-    await output.result({ ...done, leftOut }, [
-      ...leftOut.map(({ path, reason }) => `left out (${reason}): ${path}`),
-      `${files} files and ${directories} directories, ${bytes} bytes; ${unchanged} unchanged, ${done.skipped} left out`,
-    ]);
-  } finally {
-    progress.end();
-  }
+      },
+      (range) => zeros.push(range),
+    ),
+  );
+  const { files, directories, bytes, unchanged, skipped, renamed = [] } = done;
+  if (skipped > 0 || zeros.length > 0) output.exitCode = EXIT_REFUSED;
+  await output.result({ ...done, leftOut, ...(args.has("salvage") && { zeros }) }, [
+    ...leftOut.map(({ path, reason }) => `left out (${reason}): ${path === "" ? "/" : path}`),
+    ...zeros.map(({ path, start, end }) => `zeros: ${path}, bytes ${start} to ${end}`),
+    ...renamed.map(({ path, name }) => `renamed: ${path} is written as ${name}`),
+    `${files} files and ${directories} directories, ${bytes} bytes; ${unchanged} unchanged, ${skipped} left out`,
+  ]);
 }
 
 async function verify(invocation: Invocation): Promise<void> {
   const { args, output, signal } = invocation;
-  const progress = new ProgressLine(output);
-  try {
-    const options = { contents: !args.has("quick"), onProgress: progress.listener, signal };
-    const found = await withVault(invocation, ({ store }) => store.verify(options));
-    if (found.problems.length > 0) output.exitCode = EXIT_REFUSED;
-    const { files, directories, bytes, problems } = found;
-    await output.result(found, [
-      ...problems.map(problemText),
-      `${files} files and ${directories} directories, ${bytes} bytes; ${problems.length} problems`,
-    ]);
-  } finally {
-    progress.end();
-  }
+  const contents = !args.has("quick");
+  const found = await withProgress(invocation, ({ store }, onProgress) =>
+    store.verify({ contents, onProgress, signal }),
+  );
+  const { files, directories, bytes, problems } = found;
+  if (problems.length > 0) output.exitCode = EXIT_REFUSED;
+  await output.result(found, [
+    ...problems.map(problemText),
+    `${files} files and ${directories} directories, ${bytes} bytes; ${problems.length} problems`,
+  ]);
 }
 
 function problemText(found: StoreProblem): string {
@@ -181,26 +195,31 @@ function problemText(found: StoreProblem): string {
 
 async function rewrap(invocation: Invocation): Promise<void> {
   const { args, output, signal } = invocation;
-  const progress = new ProgressLine(output);
-  try {
-    const options = { ...storeKeyOf(args), onProgress: progress.listener, signal };
-    const done = await withVault(invocation, ({ store }) => store.rewrapAll(options));
-    await output.result(done, [`${done.rewrapped} files wrapped anew, ${done.unchanged} unchanged`]);
-  } finally {
-    progress.end();
-  }
+  const done = await withProgress(invocation, ({ store }, onProgress) =>
+    store.rewrapAll({ ...storeKeyOf(args), onProgress, signal }),
+  );
+  await output.result(done, [`${done.rewrapped} files wrapped anew, ${done.unchanged} unchanged`]);
 }
 
 async function reencrypt(invocation: Invocation): Promise<void> {
   const { args, output, signal } = invocation;
-  const progress = new ProgressLine(output);
-  try {
-    const options = { ...storeKeyOf(args), onProgress: progress.listener, signal };
-    const done = await withVault(invocation, ({ store }) =>
-      store.reencrypt(args.optionalPositional(0) ?? "", options),
-    );
-    await output.result(done, [`${done.files} files encrypted anew`]);
-  } finally {
-    progress.end();
-  }
+  const done = await withProgress(invocation, ({ store }, onProgress) =>
+    store.reencrypt(storeDirectoryOf(args, 0), { ...storeKeyOf(args), onProgress, signal }),
+  );
+  await output.result(done, [`${done.files} files encrypted anew`]);
+}
+
+/** Opens the vault and shows progress of the work alone: whoever types a passphrase takes time of his own. */
+async function withProgress<Result>(
+  invocation: Invocation,
+  work: (vault: Vault, onProgress: ProgressListener) => Promise<Result>,
+): Promise<Result> {
+  return withVault(invocation, async (vault) => {
+    const progress = new ProgressLine(invocation.output);
+    try {
+      return await work(vault, progress.listener);
+    } finally {
+      progress.end();
+    }
+  });
 }

@@ -3,7 +3,7 @@
  * @module
  */
 import { addAbortSignal } from "node:stream";
-import type { StoreEntry } from "../../index.ts";
+import { type CofferError, isCofferError, type StoreEntry } from "../../index.ts";
 import { type Arguments, type OptionSpec, type PositionalSpec, UsageError } from "./arguments.ts";
 import { type Command, KEY_OPTION, type Invocation, OUTPUT_OPTIONS, outputFile } from "./command.ts";
 import { fileError } from "./file-error.ts";
@@ -14,9 +14,9 @@ import { ProgressLine } from "./progress-line.ts";
 import { SESSION_OPTIONS, withVault } from "./vault-session.ts";
 
 const NAME: PositionalSpec = { name: "NAME", help: "a path in the store, such as photos/cat.jpg" };
-const DIRECTORY: PositionalSpec = {
+export const DIRECTORY: PositionalSpec = {
   name: "DIR",
-  help: "a directory of the store; none is all of it",
+  help: "a directory of the store; none or / is all of it",
   isOptional: true,
 };
 const FORCE: Readonly<Record<string, OptionSpec>> = { force: { help: "replace an existing file" } };
@@ -136,12 +136,18 @@ export const storeCommands: readonly Command[] = [
     run: (invocation) =>
       withVault(invocation, async ({ store }) => {
         const { args, output, signal } = invocation;
-        const usage = await store.usage(args.optionalPositional(0) ?? "", { signal });
+        const usage = await store.usage(storeDirectoryOf(args, 0), { signal });
         const { files, directories, bytes } = usage;
         await output.result(usage, [`${files} files in ${directories} directories, ${bytes} bytes`]);
       }),
   },
 ];
+
+/** The directory that a positional argument names: none and `/` stand for the topmost, whose name is empty. */
+export function storeDirectoryOf(args: Arguments, index: number): string {
+  const path = args.optionalPositional(index) ?? "";
+  return path === "/" ? "" : path;
+}
 
 /** The key of `--key`, for an options object. */
 export function storeKeyOf(args: Arguments): { readonly keyId?: string } {
@@ -152,22 +158,23 @@ export function storeKeyOf(args: Arguments): { readonly keyId?: string } {
 async function put(invocation: Invocation): Promise<void> {
   const { args, output, signal } = invocation;
   const [source, name] = [args.positional(0), args.positional(1)];
-  const progress = new ProgressLine(output);
-  try {
-    const entry = await withVault(invocation, ({ store }) =>
-      store.write(name, source === "-" ? standardInput(signal) : { path: source }, {
+  const metadata = Object.fromEntries(args.pairs("metadata"));
+  const entry = await withVault(invocation, async ({ store }) => {
+    const progress = new ProgressLine(output);
+    try {
+      return await store.write(name, source === "-" ? standardInput(signal) : { path: source }, {
         ...storeKeyOf(args),
-        metadata: Object.fromEntries(args.pairs("metadata")),
+        metadata,
         overwrite: args.has("force"),
         onProgress: ({ bytes, totalBytes }) =>
           progress.tell(bytes, Number.isFinite(totalBytes) ? totalBytes : undefined),
         signal,
-      }),
-    );
-    await output.result(entry, [`${entry.path}: ${entry.size} bytes`]);
-  } finally {
-    progress.end();
-  }
+      });
+    } finally {
+      progress.end();
+    }
+  });
+  await output.result(entry, [`${entry.path}: ${entry.size} bytes`]);
 }
 
 async function* standardInput(signal: AbortSignal): AsyncGenerator<Uint8Array> {
@@ -188,19 +195,19 @@ async function get(invocation: Invocation): Promise<void> {
   if (target !== undefined) await assertWritable(target, options);
   else if (args.has("json"))
     throw new UsageError("--json needs -o OUT: standard output takes one of the two");
-  const progress = new ProgressLine(output, target === undefined && process.stdout.isTTY);
-  try {
-    const size = await withVault(invocation, async ({ store }) => {
-      await using file = await store.open(name, { signal });
+  const size = await withVault(invocation, async ({ store }) => {
+    await using file = await store.open(name, { signal });
+    const progress = new ProgressLine(output, target === undefined && process.stdout.isTTY);
+    try {
       const pieces = counted(file.stream(), file.size, progress);
       if (target !== undefined) await writeOutput(target, pieces, options);
       else for await (const piece of pieces) await output.data(piece);
       return file.size;
-    });
-    if (target !== undefined) await output.result({ name, size, output: target }, []);
-  } finally {
-    progress.end();
-  }
+    } finally {
+      progress.end();
+    }
+  });
+  if (target !== undefined) await output.result({ name, size, output: target }, []);
 }
 
 async function* counted(
@@ -218,13 +225,19 @@ async function* counted(
 
 async function list(invocation: Invocation): Promise<void> {
   const { args, output, signal } = invocation;
-  const directory = args.optionalPositional(0) ?? "";
+  const directory = storeDirectoryOf(args, 0);
   const isDeep = args.has("recursive");
-  const entries = await withVault(invocation, async ({ store }) => {
-    const found: StoreEntry[] = [];
+  const entries: StoreEntry[] = [];
+  let damage: CofferError | undefined;
+  await withVault(invocation, async ({ store }) => {
     const listing = isDeep ? store.walk(directory, { signal }) : store.list(directory, { signal });
-    for await (const entry of listing) found.push(entry);
-    return found;
+    try {
+      for await (const entry of listing) entries.push(entry);
+    } catch (error) {
+      // Names that do not open come last, and hide no others.
+      if (!isCofferError(error, "COFFER_DAMAGED")) throw error;
+      damage = error;
+    }
   });
   const shown = (entry: StoreEntry): string =>
     (isDeep ? entry.path : entry.name) + (entry.kind === "directory" ? "/" : "");
@@ -235,6 +248,7 @@ async function list(invocation: Invocation): Promise<void> {
       : shown(entry),
   );
   await output.result(entries, lines);
+  if (damage !== undefined) throw damage;
 }
 
 async function describe(invocation: Invocation): Promise<void> {
@@ -257,17 +271,14 @@ async function describe(invocation: Invocation): Promise<void> {
 async function copy(invocation: Invocation): Promise<void> {
   const { args, output, signal } = invocation;
   const [from, to] = [args.positional(0), args.positional(1)];
-  const progress = new ProgressLine(output);
-  try {
-    const options = {
-      ...storeKeyOf(args),
-      overwrite: args.has("force"),
-      onProgress: progress.listener,
-      signal,
-    };
-    await withVault(invocation, ({ store }) => store.copy(from, to, options));
-    await output.result({ from, to }, []);
-  } finally {
-    progress.end();
-  }
+  await withVault(invocation, async ({ store }) => {
+    const progress = new ProgressLine(output);
+    const { listener: onProgress } = progress;
+    try {
+      await store.copy(from, to, { ...storeKeyOf(args), overwrite: args.has("force"), onProgress, signal });
+    } finally {
+      progress.end();
+    }
+  });
+  await output.result({ from, to }, []);
 }
