@@ -243,11 +243,6 @@ export class Catalog {
     change.delete(recordKey.garbage(this.#kname, id));
   }
 
-  /** True while an id waits to be removed. */
-  isListed(records: RecordReader, id: Uint8Array): boolean {
-    return records.get(TABLES.garbage, recordKey.garbage(this.#kname, id)) !== undefined;
-  }
-
   #dropContent(change: Transaction, entry: EntryRecord): void {
     const key = recordKey.content(this.#kname, entry.id);
     if (change.get(TABLES.contents, key) === undefined) return;
