@@ -26,9 +26,12 @@ export function parseStorePath(path: string, argument: string): string[] {
   return parts;
 }
 
-/** Compares two names as listings are sorted: by their UTF-8 bytes. */
-export function compareNames(a: string, b: string): number {
-  return compare(utf8(a), utf8(b));
+/** Returns entries as listings are sorted: by the UTF-8 bytes of their names, each encoded once. */
+export function sortedByName<T extends { readonly name: string }>(entries: readonly T[]): T[] {
+  return entries
+    .map((entry) => ({ entry, bytes: utf8(entry.name) }))
+    .sort((a, b) => compare(a.bytes, b.bytes))
+    .map(({ entry }) => entry);
 }
 
 function assertPart(part: string, argument: string): void {

@@ -5,7 +5,7 @@
 import { DamagedError } from "../errors.ts";
 import { type EntryRecord, TABLES } from "../formats/records/tables.ts";
 import { decodeMetadata, type StoreMetadata } from "../formats/store-metadata.ts";
-import { compareNames } from "../formats/store-path.ts";
+import { sortedByName } from "../formats/store-path.ts";
 import type { StoreSession } from "./store-session.ts";
 
 /** A file or directory of the store. */
@@ -65,7 +65,7 @@ export async function entriesOf(
     if (++sinceTurn % 64 === 0) await new Promise<void>((resolve) => setImmediate(resolve));
   }
   if (damaged > 0) onDamage(damaged);
-  return found.sort((a, b) => compareNames(a.name, b.name));
+  return sortedByName(found);
 }
 
 /**
