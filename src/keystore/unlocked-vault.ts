@@ -2,6 +2,7 @@
  * A vault while it is unlocked: its keys, its database and its keystore, begun and ended together.
  * @module
  */
+import { setMaxListeners } from "node:events";
 import { copy } from "../bytes.ts";
 import { DamagedError } from "../errors.ts";
 import {
@@ -34,6 +35,8 @@ export class UnlockedVault {
   private constructor(database: VaultDatabase, keys: VaultKeys) {
     this.database = database;
     this.#keys = keys;
+    // Every open reader listens, and there may be many.
+    setMaxListeners(0, this.#ended.signal);
     this.keystore = new Keystore(database, keys);
   }
 

@@ -113,9 +113,14 @@ async function checkIndex(session: StoreSession, signal: AbortSignal, tell: Tell
 }
 
 /** Every entry that a path leads to, whatever is wrong with its neighbours. */
-async function gather(session: StoreSession, signal: AbortSignal, tell: Tell): Promise<WalkedEntry[]> {
+async function gather(
+  session: StoreSession,
+  signal: AbortSignal,
+  tell: Tell,
+  from: Uint8Array = ROOT_ID,
+): Promise<WalkedEntry[]> {
   const found: WalkedEntry[] = [];
-  const open: { readonly parts: readonly string[]; readonly id: Uint8Array }[] = [{ parts: [], id: ROOT_ID }];
+  const open: { readonly parts: readonly string[]; readonly id: Uint8Array }[] = [{ parts: [], id: from }];
   for (let directory = open.pop(); directory !== undefined; directory = open.pop()) {
     const { parts, id } = directory;
     const onDamage = (count: number): void => tell({ problem: "names", path: parts.join("/"), count });
@@ -213,11 +218,11 @@ async function checkObjects(
   for await (const { record } of session.database.records(TABLES.contents, Uint8Array.of(TABLES.contents))) {
     if (record !== undefined && !session.use.isWriting(record.id)) present.add(hex(record.id));
   }
-  for (const id of await reached(session, walked)) present.delete(id);
+  for (const id of await reached(session, walked, signal)) present.delete(id);
   if (present.size === 0) return;
   // What was written or moved meanwhile has escaped the walk: it is done again while nothing changes.
   const orphans = await alone(async () => {
-    for (const id of await reached(session, await gather(session, signal, () => undefined)))
+    for (const id of await reached(session, await gather(session, signal, () => undefined), signal))
       present.delete(id);
     return present;
   });
@@ -225,10 +230,20 @@ async function checkObjects(
 }
 
 /** Contents that a name or the list of garbage leads to. */
-async function reached(session: StoreSession, walked: readonly WalkedEntry[]): Promise<Set<string>> {
+async function reached(
+  session: StoreSession,
+  walked: readonly WalkedEntry[],
+  signal: AbortSignal,
+): Promise<Set<string>> {
   const ids = new Set(walked.map(({ record }) => hex(record.id)));
   for await (const { record } of session.database.records(TABLES.garbage, Uint8Array.of(TABLES.garbage))) {
-    if (record !== undefined) ids.add(hex(record.id));
+    if (record === undefined) continue;
+    ids.add(hex(record.id));
+    if (record.kind !== "directory") continue;
+    // What a removed directory holds is removed after it.
+    for (const { record: entry } of await gather(session, signal, () => undefined, record.id)) {
+      ids.add(hex(entry.id));
+    }
   }
   return ids;
 }
