@@ -35,6 +35,8 @@ export class UnlockedVault {
   private constructor(database: VaultDatabase, keys: VaultKeys) {
     this.database = database;
     this.#keys = keys;
+    // Every open reader listens, and there may be many.
+    setMaxListeners(0, this.#ended.signal);
     this.keystore = new Keystore(database, keys);
     // Each open file waits for it: that many do is no leak, and nothing to warn of.
     setMaxListeners(0, this.#ended.signal);

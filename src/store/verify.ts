@@ -113,9 +113,14 @@ async function checkIndex(session: StoreSession, signal: AbortSignal, tell: Tell
 }
 
 /** Every entry that a path leads to, whatever is wrong with its neighbours. */
-async function gather(session: StoreSession, signal: AbortSignal, tell: Tell): Promise<WalkedEntry[]> {
+async function gather(
+  session: StoreSession,
+  signal: AbortSignal,
+  tell: Tell,
+  from: Uint8Array = ROOT_ID,
+): Promise<WalkedEntry[]> {
   const found: WalkedEntry[] = [];
-  const open: { readonly parts: readonly string[]; readonly id: Uint8Array }[] = [{ parts: [], id: ROOT_ID }];
+  const open: { readonly parts: readonly string[]; readonly id: Uint8Array }[] = [{ parts: [], id: from }];
   for (let directory = open.pop(); directory !== undefined; directory = open.pop()) {
     const { parts, id } = directory;
     const onDamage = (count: number): void => tell({ problem: "names", path: parts.join("/"), count });

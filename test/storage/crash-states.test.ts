@@ -387,6 +387,11 @@ const FLUSHES: readonly Flush[] = [
   },
   // A lock is void after a power cut, whatever is in it.
   { name: "content of the lock", isIt: (_call, path) => path.includes("vault.lock") },
+  // The file store has its own cuts, in test/store/crash-states.test.ts.
+  {
+    name: "names of stored objects",
+    isIt: (call, path) => call === "folder sync" && /\/objects(?:\/|$)/u.test(path),
+  },
 ];
 
 test.each(FLUSHES.filter(({ operation }) => operation !== undefined))(
