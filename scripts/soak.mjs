@@ -21,6 +21,13 @@ const FILES = {
   tokens: "test/tokens/ckr-matrix.e2e.test.ts",
   "file-damage": "test/envelope/files.damage.test.ts",
   "large-file": "test/envelope/files.large.test.ts",
+  store: [
+    "test/store/file-store.model.test.ts",
+    "test/store/crash-states.test.ts",
+    "test/store/faults.test.ts",
+    "test/store/file-store.kill.test.ts",
+    "test/store/file-store.attacks.test.ts",
+  ],
 };
 const SUITES = Object.keys(FILES);
 const results = new URL("../docs/reliability.json", import.meta.url);
@@ -44,9 +51,9 @@ const lines = join(folder, "results.jsonl");
 let isGood = true;
 try {
   for (const name of chosen) {
-    const file = FILES[name];
-    console.log(`${file}: share ${values.share}, seed ${values.seed}`);
-    const { status } = spawnSync("npx", ["--no-install", "vitest", "run", file], {
+    const files = [FILES[name]].flat();
+    console.log(`${files.join(", ")}: share ${values.share}, seed ${values.seed}`);
+    const { status } = spawnSync("npx", ["--no-install", "vitest", "run", ...files], {
       stdio: "inherit",
       env: {
         ...process.env,

@@ -7,10 +7,10 @@ import { basename, join } from "node:path";
 import type { DiagnosisProgress, Findings, VaultCounts } from "./diagnosis.ts";
 import { isCofferError } from "./errors.ts";
 import { type ParsedHeader, verifyHeaderMac } from "./formats/header.ts";
-import { TABLES } from "./formats/records/tables.ts";
+import { isFileTable, TABLES } from "./formats/records/tables.ts";
 import type { ReferenceProblem } from "./keystore/check-references.ts";
 import { RecordCheck, type RecordsCheck, type TableCheck } from "./keystore/check-records.ts";
-import type { FileReferenceProblem } from "./keystore/file-references.ts";
+import type { ExpectedObjects, FileReferenceProblem } from "./keystore/file-references.ts";
 import type { VaultKeys } from "./keystore/vault-keys.ts";
 import { CopiedDatabase } from "./storage/database-ground.ts";
 import type { DirectoryContents } from "./storage/directory-inspection.ts";
@@ -49,6 +49,12 @@ export interface ContentsDiagnosis {
   readonly rottenBlocks: number;
   /** LevelDB keys of records whose mirrors are not right. */
   readonly mirrorRepairs: readonly Uint8Array[];
+  /** What the index of the file store says of objects; undefined unless the records were opened. */
+  readonly objects: ExpectedObjects | undefined;
+  /** True when records of the file tables are lost, altered or older ones. */
+  readonly hasUnsoundIndex: boolean;
+  /** True when something in the file store has lost its name or its record. */
+  readonly hasLostFiles: boolean;
 }
 
 const NOTHING: ContentsDiagnosis = {
@@ -57,6 +63,9 @@ const NOTHING: ContentsDiagnosis = {
   hasMendableTables: false,
   rottenBlocks: 0,
   mirrorRepairs: [],
+  objects: undefined,
+  hasUnsoundIndex: false,
+  hasLostFiles: false,
 };
 
 /** Looks at the database, and with keys at the header's MAC and every record. Writes to the system's temporary folder only. */
@@ -115,7 +124,7 @@ async function diagnoseDatabase(options: ContentsOptions): Promise<ContentsDiagn
 /** True when opening accepts the records, if only with the help of their mirrors. */
 function isUsable({ state, tables, foreign }: RecordsCheck): boolean {
   if (typeof state !== "object" || foreign > 0) return false;
-  return tables.every(({ isSound, isMendable }) => isSound || isMendable);
+  return tables.every(({ table, isSound, isMendable }) => isSound || isMendable || isFileTable(table));
 }
 
 /** Counts what openVault with salvage would give out, in the way in which it does: LevelDB has no part in it. */
@@ -269,6 +278,9 @@ function judgeRecords(
     rottenBlocks: 0,
     hasMendableTables: tables.some(({ isMendable }) => isMendable),
     mirrorRepairs: mirrors.recordKeys,
+    objects: result.objects,
+    hasUnsoundIndex: tables.some(({ table, isSound }) => isFileTable(table) && !isSound),
+    hasLostFiles: LOST_FILES.some((problem) => references?.has(problem) === true),
   };
 }
 
@@ -325,6 +337,19 @@ const TABLE_NAMES: Readonly<Record<number, string>> = {
   [TABLES.usage]: "last uses",
 };
 
+const MENDABLE_ADVICE = "Their mirrors are right: a repair, or the next change, writes them anew.";
+const LOST_ADVICE =
+  "Nothing else holds them: keep the directory as it is and restore a backup, or take what openVault with salvage gives out.";
+const INDEX_ADVICE =
+  "Nothing else holds them: keep the directory as it is and restore a backup. A repair gives them up and goes on with the rest, the older ones among it; contents that lost their name come to lost+found.";
+
+/** What a repair of the file store puts in order. */
+const LOST_FILES: readonly FileReferenceProblem[] = [
+  "entry-without-content",
+  "entry-out-of-reach",
+  "content-without-entry",
+];
+
 function judgeTable(
   { table, found, stated, unreadable, isSound, isMendable }: TableCheck,
   findings: Findings,
@@ -337,9 +362,7 @@ function judgeTable(
   if (unreadable > 0) problems.push(`${unreadable} of them do not open, altered or moved`);
   if (problems.length === 0)
     problems.push("records are not the ones that were written last, but older or other ones");
-  const advice = isMendable
-    ? "Their mirrors are right: a repair, or the next change, writes them anew."
-    : "Nothing else holds them: keep the directory as it is and restore a backup, or take what openVault with salvage gives out.";
+  const advice = isFileTable(table) ? INDEX_ADVICE : isMendable ? MENDABLE_ADVICE : LOST_ADVICE;
   findings.add("damage", "records", `Of the ${name}, ${problems.join(", and ")}. ${advice}`, {
     topic: `table ${table}`,
   });
@@ -363,7 +386,7 @@ function judgeMirrors(
       `Second copies of key records are not right: ${problems.join(", ")}. The records themselves are; a repair writes the copies anew.`,
       about,
     );
-  } else if (tables.every(({ isSound }) => isSound)) {
+  } else if (tables.every(({ table, isSound }) => isSound || isFileTable(table))) {
     findings.add("ok", "mirrors", "Every key record has its second copy.", about);
   }
 }

@@ -8,6 +8,7 @@ import type { Argon2Floor } from "./crypto/argon2id.ts";
 import { selfTest } from "./crypto/self-test.ts";
 import { type ContentsDiagnosis, diagnoseContents } from "./diagnose-contents.ts";
 import { diagnoseFiles, type FilesDiagnosis } from "./diagnose-files.ts";
+import { diagnoseStore, type StoreDiagnosis } from "./diagnose-store.ts";
 import { type DiagnosisProgress, Findings, type VaultDiagnosis } from "./diagnosis.ts";
 import { type RepairNote, repairModes, repairVault } from "./diagnosis-repair.ts";
 import { isCofferError, VaultNotFoundError } from "./errors.ts";
@@ -29,6 +30,7 @@ export interface DiagnoseVaultOptions {
   readonly unlock?: Unlocker;
   /**
    * Mends what can be proven: header copies from each other, records and mirrors from each other, leftovers, modes.
+   * Of a damaged file index it keeps what opens, and gives contents and directories without a name one in `lost+found`.
    * All but modes needs `unlock`. @defaultValue false
    */
   readonly repair?: boolean;
@@ -63,7 +65,8 @@ const OPTIONS = strictObject({
 
 /**
  * Says how a vault is: each finding in a sentence with what to do. Without `unlock` it looks at the header, the lock,
- * modes, leftovers and whether LevelDB reads the database; with it also at every record. Changes nothing without
+ * modes, leftovers and whether LevelDB reads the database; with it also at every record, and at the beginning and the
+ * length of every stored file. Changes nothing without
  * `repair`, and works on a copy of the database, in a process without keys, so that no damage ends this one.
  *
  * A vault that is open elsewhere is not looked into. Damage is a finding, never an error.
@@ -100,6 +103,7 @@ interface Look {
   readonly findings: Findings;
   readonly files: FilesDiagnosis;
   readonly contents: ContentsDiagnosis | undefined;
+  readonly store?: StoreDiagnosis;
 }
 
 /** The root key and how long it took; or why it was not tried. */
@@ -124,10 +128,11 @@ class Doctor {
   async diagnose(): Promise<VaultDiagnosis> {
     const first = await this.#look();
     if (this.#options.repair !== true) return this.#answer(first, first.findings.list);
-    const failure = await this.#repair(first);
+    const notes = await this.#repair(first);
     const second = await this.#look();
-    if (failure !== undefined)
-      second.findings.add("note", failure.part, failure.message, { topic: "repair" });
+    for (const [number, { part, message }] of notes.entries()) {
+      second.findings.add("note", part, message, { topic: `repair ${number}` });
+    }
     return this.#answer(second, second.findings.since(first.findings));
   }
 
@@ -179,12 +184,20 @@ class Doctor {
         onProgress: ({ records }) => this.#progress("database", records),
         signal,
       });
+      const { objects: expected } = contents;
+      const store = await diagnoseStore({
+        fs,
+        directory: this.#directory,
+        findings: inner,
+        expected,
+        signal,
+      });
       if (await this.#wasChanged(header)) {
         findings.add("warning", "records", IN_USE, { topic: "in use" });
         return { findings, files, contents: undefined };
       }
       findings.addAll(inner);
-      return { findings, files, contents };
+      return { findings, files, contents, store };
     } finally {
       keys?.wipe();
     }
@@ -233,12 +246,12 @@ class Doctor {
   }
 
   /** Returns what to say of it, if anything. */
-  async #repair({ files, contents }: Look): Promise<RepairNote | undefined> {
+  async #repair({ files, contents, store }: Look): Promise<readonly RepairNote[]> {
     this.#progress("repair");
     await repairModes(this.#environment.fs, this.#directory, files.access);
-    if (this.#wayIn === undefined) return { part: "header", message: NEEDS_WAY_IN };
-    if (this.#root === undefined || !("bytes" in this.#root)) return undefined;
-    if (files.lock.state === "held" || contents?.isComplete !== true) return undefined;
+    if (this.#wayIn === undefined) return [{ part: "header", message: NEEDS_WAY_IN }];
+    if (this.#root === undefined || !("bytes" in this.#root)) return [];
+    if (files.lock.state === "held" || contents?.isComplete !== true) return [];
     return repairVault({
       environment: this.#environment,
       directory: this.#directory,
@@ -246,6 +259,8 @@ class Doctor {
       root: this.#root.bytes,
       files,
       contents,
+      hasOrphans: store?.hasOrphans === true,
+      signal: this.#options.signal,
     });
   }
 

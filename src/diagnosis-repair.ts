@@ -10,6 +10,10 @@ import { copy } from "./bytes.ts";
 import type { VaultPart } from "./diagnosis.ts";
 import { CofferError, LockedError } from "./errors.ts";
 import { recordKey } from "./formats/records/record-key.ts";
+import type { UnlockedVault } from "./keystore/unlocked-vault.ts";
+import { Kms } from "./kms/kms.ts";
+import { FileStore } from "./store/file-store.ts";
+import type { RecoveredStore } from "./store/lost-and-found.ts";
 import { TABLES } from "./formats/records/tables.ts";
 import type { Keystore } from "./keystore/keystore.ts";
 import type { AccessFinding } from "./storage/access.ts";
@@ -62,48 +66,105 @@ export interface RepairOptions {
   readonly root: Uint8Array;
   readonly files: FilesDiagnosis;
   readonly contents: ContentsDiagnosis;
+  /** True when there are objects that no record names. */
+  readonly hasOrphans: boolean;
+  readonly signal: AbortSignal | undefined;
 }
 
 /**
  * Opens the vault, which sweeps leftovers and takes over a stale lock, and makes changes where header copies, records
  * or mirrors are to be written anew. A vault that does not open stays as it is, every byte.
- * @returns why it did not come about; undefined when it did, or when there was nothing to do.
+ * @returns what to say of it: why it did not come about, or what became of lost files.
  */
-export async function repairVault(options: RepairOptions): Promise<RepairNote | undefined> {
+export async function repairVault(options: RepairOptions): Promise<readonly RepairNote[]> {
   const { environment, directory, files, contents } = options;
-  const { temporary, kept, otherDatabases, deadSiblings } = files.contents;
+  const { temporary, kept, otherDatabases, incoming, deadSiblings } = files.contents;
   const needsChange =
     !files.areCopiesEqual || contents.hasMendableTables || contents.mirrorRepairs.length > 0;
-  const hasLeftovers = temporary.length + kept.length + otherDatabases.length > 0;
+  const hasLeftovers = temporary.length + kept.length + otherDatabases.length + incoming.length > 0;
+  const hasLostFiles = contents.hasUnsoundIndex || contents.hasLostFiles || options.hasOrphans;
+  const isNeeded = needsChange || hasLeftovers || hasLostFiles || contents.rottenBlocks > 0;
+  const notes: RepairNote[] = [];
   try {
-    if (needsChange || hasLeftovers || contents.rottenBlocks > 0 || files.lock.state !== "free")
-      await openAndChange(options, needsChange);
+    if (isNeeded || files.lock.state !== "free") {
+      notes.push(...(await openAndChange(options, { needsChange, hasLostFiles })));
+    }
     if (deadSiblings.length > 0) await removeDeadSiblings(environment.fs, directory);
-    return undefined;
   } catch (error) {
     if (!(error instanceof CofferError)) throw error;
-    return { part: "database", message: `The repair did not come about: ${error.message}` };
+    notes.push({ part: "database", message: `The repair did not come about: ${error.message}` });
   }
+  return notes;
+}
+
+interface Needed {
+  readonly needsChange: boolean;
+  readonly hasLostFiles: boolean;
 }
 
 async function openAndChange(
-  { environment, directory, clock, root, contents }: RepairOptions,
-  needsChange: boolean,
-): Promise<void> {
+  { environment, directory, clock, root, contents, signal }: RepairOptions,
+  { needsChange, hasLostFiles }: Needed,
+): Promise<readonly RepairNote[]> {
   const opening = await VaultOpening.begin(environment, directory, { clock, report: () => undefined });
   try {
     const unlocked = await opening.unlock(async () => copy(root));
     try {
       if (needsChange) await writeAnew(unlocked.keystore, contents.mirrorRepairs);
+      const notes = await repairStore(opening, unlocked, { contents, hasLostFiles, signal });
       // Compaction rewrites what is alive in every table; rot that no record needs goes with the rest.
       if (contents.rottenBlocks > 0)
         await unlocked.database.removeTraces({ prefixes: TABLE_PREFIXES, patterns: [] });
+      return notes;
     } finally {
       await unlocked.end(new LockedError("The repair is over."));
     }
   } finally {
     await opening.end();
   }
+}
+
+/** Sorts out what was on its way, gives up records that do not open, and names what has lost its name. */
+async function repairStore(
+  opening: VaultOpening,
+  unlocked: UnlockedVault,
+  {
+    contents,
+    hasLostFiles,
+    signal,
+  }: Pick<RepairOptions, "contents" | "signal"> & Pick<Needed, "hasLostFiles">,
+): Promise<readonly RepairNote[]> {
+  const notes: RepairNote[] = [];
+  if (contents.hasUnsoundIndex) {
+    const lost = await unlocked.database.acceptFileTables();
+    const message = `The index of the file store is what was left of it: ${lost} records that do not open were given up.`;
+    notes.push({ part: "store", message });
+  }
+  const kms = new Kms({
+    keystore: () => unlocked.keystore,
+    ready: () => unlocked.database.ready(),
+    clock: opening.clock,
+  });
+  const store = new FileStore({
+    fs: opening.fs,
+    clock: opening.clock,
+    report: () => undefined,
+    mayUseWorkers: false,
+    directory: opening.directory,
+    mayWrite: !opening.isReadOnly,
+    kms: () => kms,
+    run: (work) => work(unlocked),
+    unlocked: () => unlocked,
+  });
+  store.begin(unlocked, false);
+  if (hasLostFiles) notes.push(noteOf(await store.recover({ signal })));
+  await store.end();
+  return notes;
+}
+
+function noteOf({ rejoined, attached, unopened }: RecoveredStore): RepairNote {
+  const message = `Of what had lost its name or its record in the file store, ${rejoined} contents are under their names again, ${attached.length} contents and directories are in lost+found, and ${unopened.length} do not open or are missing, and stay as they are.`;
+  return { part: "store", message };
 }
 
 /** The first commit of a session makes both header copies equal and writes records back that only mirrors hold. */

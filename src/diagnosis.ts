@@ -24,7 +24,8 @@ export type VaultPart =
   | "native-modules"
   | "database"
   | "records"
-  | "mirrors";
+  | "mirrors"
+  | "store";
 
 /** One thing that was looked at. */
 export interface VaultFinding {

@@ -21,6 +21,7 @@ const LAYERS: Readonly<Record<string, number>> = {
   "describe-vault.ts": 8,
   "diagnose-contents.ts": 8,
   "diagnose-files.ts": 8,
+  "diagnose-store.ts": 8,
   "diagnose-vault.ts": 8,
   "diagnosis.ts": 8,
   "diagnosis-repair.ts": 8,

@@ -158,7 +158,14 @@ describe("the README's command line", () => {
       const { stdout } = await promisify(execFile)(process.execPath, [main, ...args], { cwd: app });
       outputs.push(stdout);
     }
-    expect(lines.map((line) => line.split(" ")[2])).toEqual(["init", "key", "encrypt", "decrypt", "store", "status"]);
+    expect(lines.map((line) => line.split(" ")[2])).toEqual([
+      "init",
+      "key",
+      "encrypt",
+      "decrypt",
+      "store",
+      "status",
+    ]);
     expect(await readFile(join(app, "certs/decrypted_key.pem"), "utf8")).toBe("a private key\n");
     expect(outputs.at(-1)).toContain("passphrase");
   });

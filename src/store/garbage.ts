@@ -46,6 +46,11 @@ export class Garbage {
     return this.#running;
   }
 
+  /** Resolves when nothing is being removed: what was begun before somebody held the objects, goes on. Never rejects. */
+  async idle(): Promise<void> {
+    await this.#running;
+  }
+
   async #run(): Promise<void> {
     const { ended } = this.#session;
     try {

@@ -217,7 +217,8 @@ export class ObjectFile implements StoredFile {
   }
 
   async close(): Promise<void> {
-    await this.#reader.close();
+    // It was only read: a close that fails loses nothing.
+    await this.#reader.close().catch(() => undefined);
     this.#closed();
   }
 

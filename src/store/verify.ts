@@ -85,6 +85,7 @@ export async function verifyStore(
   // Nothing is collected meanwhile: what is removed while this runs is no orphan.
   const release = session.use.hold();
   try {
+    await session.garbage.idle();
     await checkIndex(session, signal, tell);
     const walked = await gather(session, signal, tell);
     const files = walked.filter(({ record }) => record.kind === "file");
@@ -229,7 +230,7 @@ async function checkObjects(
 async function isThere({ catalog, database, objects }: StoreSession, id: Uint8Array): Promise<boolean> {
   if (catalog.content(database, id) !== undefined) return true;
   const source = await objects.open(id);
-  await source?.handle.close();
+  await source?.handle.close().catch(() => undefined);
   return source !== undefined;
 }
 

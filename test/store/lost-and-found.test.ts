@@ -58,7 +58,8 @@ test("a sound store has nothing to recover, whatever is removed and replaced mea
   ]);
   expect([answers[0], answers[3], answers[6]]).toEqual([nothing, nothing, nothing]);
   expect((await vault.store.verify()).problems).toEqual([]);
-  expect(await paths(vault)).toEqual(["new"]);
+  // What was written while its directory was removed came before that, or after.
+  expect([["new"], ["d", "d/f1", "new"]]).toContainEqual(await paths(vault));
 });
 
 test("lost records are found again by what is left: names kept, contents and directories attached", async () => {
@@ -91,7 +92,7 @@ test("lost records are found again by what is left: names kept, contents and dir
   expect(equal(await ground.vault.store.read(inner), bytesOf(9000, 1))).toBe(true);
   const contents = found.filter((path) => /^lost\+found 2\/[0-9a-f]{32}$/u.test(path));
   const sizes = await Promise.all(contents.map(async (path) => (await ground.vault.store.stat(path)).size));
-  expect(sizes.toSorted()).toEqual([0, 30_000]);
+  expect(sizes.toSorted((a, b) => a - b)).toEqual([0, 30_000]);
 });
 
 function losesRecord(

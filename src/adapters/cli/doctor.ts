@@ -16,11 +16,15 @@ export const doctorCommand: Command = {
   positionals: [],
   options: {
     ...SESSION_OPTIONS,
-    repair: { help: "mend what can be proven: header copies, records from their mirrors, leftovers, modes" },
+    repair: {
+      help: "mend what can be proven: header copies, records from their mirrors, lost files, leftovers, modes",
+    },
   },
   notes: [
     "Without --passphrase-file, --recovery-code-file or --module no secret is asked for and no record is opened.",
-    "Nothing is changed without --repair. Exit 0: sound; 1: something is to be done.",
+    "Nothing is changed without --repair. Of a damaged file index it keeps what opens; see what is lost without it first.",
+    "Stored files are looked up, not decrypted: store.verify does that.",
+    "Exit 0: sound; 1: something is to be done.",
   ],
   run,
 };

@@ -1,0 +1,117 @@
+/**
+ * The part of a diagnosis that looks at the file store's objects: whether those that the index names are there, are
+ * not others and have their length, and what lies there besides. No content is decrypted: `store.verify` does that.
+ * Source: docs/format.md#store-verification [F-239], [F-242].
+ * @module
+ */
+import { fromHex, hex } from "./bytes.ts";
+import type { Findings } from "./diagnosis.ts";
+import type { SourceFile } from "./envelope/source-file.ts";
+import { isCofferError } from "./errors.ts";
+import type { ContentRecord } from "./formats/records/tables.ts";
+import type { ExpectedObject, ExpectedObjects } from "./keystore/file-references.ts";
+import type { FileSystem } from "./storage/file-system.ts";
+import { concurrently } from "./store/concurrently.ts";
+import { isMeant } from "./store/object-check.ts";
+import { Objects } from "./store/objects.ts";
+
+export interface StoreOptions {
+  readonly fs: FileSystem;
+  /** Canonical. */
+  readonly directory: string;
+  readonly findings: Findings;
+  /** What the index says; undefined where it was not read. */
+  readonly expected: ExpectedObjects | undefined;
+  readonly signal: AbortSignal | undefined;
+}
+
+/** What the objects say, for a repair. */
+export interface StoreDiagnosis {
+  /** True when there are objects that no record names. */
+  readonly hasOrphans: boolean;
+}
+
+/** Objects that are looked at at once: more than the threads that a runtime has for them gain nothing. */
+const AT_ONCE = 4;
+
+/** Looks at all objects. Reads only. @throws IoError. */
+export async function diagnoseStore(options: StoreOptions): Promise<StoreDiagnosis> {
+  const { fs, directory, findings, expected, signal } = options;
+  const objects = new Objects(fs, directory);
+  const present = new Set<string>();
+  const others = (await objects.incoming()).others.map((path) => objects.nameOf(path));
+  for await (const stored of objects.stored()) {
+    signal?.throwIfAborted();
+    for (const { id } of stored.objects) present.add(hex(id));
+    others.push(...stored.others.map((path) => objects.nameOf(path)));
+  }
+  if (others.length > 0) {
+    findings.add("note", "foreign-files", FOREIGN, { topic: "objects", names: others });
+  }
+  if (expected === undefined) {
+    if (present.size === 0) return { hasOrphans: false };
+    const message = `The file store holds ${present.size} objects. Whether they are right shows only with a way in.`;
+    findings.add("note", "store", message, { topic: "counted" });
+    return { hasOrphans: false };
+  }
+  const wrong = await judgeExpected(objects, expected.contents, options);
+  const orphans = [...present].filter((id) => !expected.contents.has(id) && !expected.garbage.has(id));
+  judgeOrphans(orphans, findings, objects);
+  if (wrong + orphans.length === 0 && expected.contents.size > 0) {
+    const message = `All ${expected.contents.size} objects of the file store are there, are the ones that were written, and have their length. Whether all in them is right is told by store.verify.`;
+    findings.add("ok", "store", message, { topic: "objects" });
+  }
+  return { hasOrphans: orphans.length > 0 };
+}
+
+/** @returns how many are not as they should be. */
+async function judgeExpected(
+  objects: Objects,
+  contents: ReadonlyMap<string, ExpectedObject>,
+  { findings, signal }: StoreOptions,
+): Promise<number> {
+  const missing: string[] = [];
+  const other: string[] = [];
+  await concurrently(contents, AT_ONCE, async ([name, { length, headerTag }]) => {
+    signal?.throwIfAborted();
+    const id = fromHex(name);
+    const path = objects.nameOf(objects.pathOf(id));
+    try {
+      const source = await objects.open(id);
+      if (source === undefined) missing.push(path);
+      else if (!(await isRight(source, { id, length, headerTag: fromHex(headerTag) }))) other.push(path);
+    } catch (error) {
+      // One that cannot be read must not hide the others.
+      if (!isCofferError(error)) throw error;
+      other.push(path);
+    }
+  });
+  if (missing.length > 0) {
+    const message = `Of ${missing.length} stored files the content is not there: it was removed, or left out of a copy or a backup. Put the objects folder back from a copy, or restore a backup that holds the files.`;
+    findings.add("damage", "store", message, { topic: "missing", names: missing.toSorted() });
+  }
+  if (other.length > 0) {
+    const message = `Of ${other.length} stored files the content is another one, was cut or altered, or cannot be read. Run store.verify, which names the files and what is left of each; restore them from a backup.`;
+    findings.add("damage", "store", message, { topic: "other", names: other.toSorted() });
+  }
+  return missing.length + other.length;
+}
+
+/** Closes the object. */
+async function isRight(source: SourceFile, content: ContentRecord): Promise<boolean> {
+  try {
+    return await isMeant(source, content);
+  } finally {
+    await source.handle.close().catch(() => undefined);
+  }
+}
+
+function judgeOrphans(orphans: readonly string[], findings: Findings, objects: Objects): void {
+  if (orphans.length === 0) return;
+  const names = orphans.toSorted().map((id) => objects.nameOf(objects.pathOf(fromHex(id))));
+  const message = `${orphans.length} objects of the file store have no record: they are the traces of lost ones. A repair gives those that open a name in lost+found; nothing is removed.`;
+  findings.add("damage", "store", message, { topic: "orphans", names });
+}
+
+const FOREIGN =
+  "Things that are not Coffer's lie in the folders of the file store. Nothing reads them; move them elsewhere.";

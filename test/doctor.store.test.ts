@@ -1,0 +1,221 @@
+import { copyFile, cp, mkdir, rm, truncate, writeFile } from "node:fs/promises";
+import { basename, join, relative } from "node:path";
+import { beforeAll, expect, test } from "vitest";
+import { equal } from "../src/bytes.ts";
+import { diagnoseVaultIn, type DiagnoseVaultOptions } from "../src/diagnose-vault.ts";
+import type { VaultDiagnosis } from "../src/diagnosis.ts";
+import { recordKey } from "../src/formats/records/record-key.ts";
+import { TABLES } from "../src/formats/records/tables.ts";
+import { recovery } from "../src/keystore/slots/recovery.ts";
+import type { UnlockedVault } from "../src/keystore/unlocked-vault.ts";
+import { openRoot, wayInOf } from "../src/keystore/slots/way-in.ts";
+import { LockedError } from "../src/errors.ts";
+import { createVault, openVault, type Vault } from "../src/vault.ts";
+import { VaultOpening } from "../src/vault-opening.ts";
+import { ENVIRONMENT, keysOf, withStore } from "./doctor-vaults.ts";
+import { scratchDirectories } from "./storage/scratch.ts";
+import { all, bytesOf, objectsOf } from "./store/store-ground.ts";
+import { cheapPassphrase, treeOf } from "./vault-files.ts";
+
+const scratch = scratchDirectories();
+
+/** A vault with two larger files, a small one in a directory, and an object that was removed. */
+interface Sample {
+  readonly directory: string;
+  readonly code: string;
+  readonly removed: string;
+}
+
+let sample: Sample;
+
+beforeAll(async () => {
+  const folder = await scratch();
+  const directory = join(folder, "vault");
+  const { vault, recoveryCode: code } = await createVault(directory, { unlock: cheapPassphrase() });
+  await vault.store.write("gone", bytesOf(9000, 9));
+  const [path = ""] = await objectsOf(directory);
+  const removed = join(folder, basename(path));
+  await copyFile(path, removed);
+  await vault.store.remove("gone");
+  await vault.store.write("one", bytesOf(9000, 1));
+  await vault.store.write("d/two", bytesOf(70_000, 2));
+  await vault.store.write("d/small", bytesOf(10));
+  await vault.close();
+  sample = { directory, code, removed };
+});
+
+async function copyOfSample(): Promise<string> {
+  const directory = join(await scratch(), "vault");
+  await cp(sample.directory, directory, { recursive: true });
+  return directory;
+}
+
+function diagnose(directory: string, options: DiagnoseVaultOptions = {}): Promise<VaultDiagnosis> {
+  return diagnoseVaultIn(ENVIRONMENT, directory, { unlock: recovery(sample.code), ...options });
+}
+
+/** `severity part: message (names)` of all about the store, and all that is wrong. */
+function said({ findings }: VaultDiagnosis): string[] {
+  return findings
+    .filter(({ part, severity }) => part === "store" || /warning|damage/u.test(severity))
+    .map(
+      ({ severity, part, message, names, isRepaired }) =>
+        `${isRepaired ? "repaired" : severity} ${part}: ${message} (${names?.join() ?? ""})`,
+    );
+}
+
+async function use<T>(directory: string, work: (vault: Vault) => Promise<T>): Promise<T> {
+  await using vault = await openVault(directory, { unlock: recovery(sample.code) });
+  return await work(vault);
+}
+
+/** What was found is told as repaired, and is. */
+async function expectMended(directory: string, found: readonly RegExp[]): Promise<string[]> {
+  const repair = await diagnose(directory, { repair: true });
+  expect(repair.verdict, said(repair).join("\n")).toBe("sound");
+  const lines = said(repair).filter((line) => line.startsWith("repaired"));
+  expect(lines).toEqual(found.map((pattern) => expect.stringMatching(pattern)));
+  expect(await use(directory, async ({ store }) => (await store.verify()).problems)).toEqual([]);
+  return said(repair);
+}
+
+const pathsIn = (directory: string): Promise<string[]> =>
+  use(directory, async ({ store }) => (await all(store.walk())).map(({ path }) => path));
+
+test.concurrent("a sound store is said to be sound, and its files to be there", async () => {
+  const directory = await copyOfSample();
+  const diagnosis = await diagnose(directory);
+  expect(diagnosis.verdict).toBe("sound");
+  expect(said(diagnosis)).toEqual([expect.stringMatching(/^ok store: All 2 objects/u)]);
+});
+
+test.concurrent("without keys objects are counted, and foreign names are told", async () => {
+  const directory = await copyOfSample();
+  await mkdir(join(directory, "objects", "not-hex"));
+  await writeFile(join(directory, "incoming", "note.txt"), "x");
+  const { findings } = await diagnoseVaultIn(ENVIRONMENT, directory);
+  expect(findings).toContainEqual(expect.objectContaining({ part: "store", severity: "note" }));
+  expect(findings.find(({ part }) => part === "store")?.message).toContain("2 objects");
+  expect(findings.find(({ part }) => part === "foreign-files")?.names?.toSorted()).toEqual([
+    join("incoming", "note.txt"),
+    join("objects", "not-hex"),
+  ]);
+});
+
+test.concurrent.each([
+  [
+    "missing or cut",
+    rm,
+    (path: string) => truncate(path, 8000),
+    ["content is not there", "another one, was cut"],
+  ],
+  [
+    "empty or another's",
+    (path: string) => truncate(path, 0),
+    (path: string) => copyFile(sample.removed, path),
+    ["another one, was cut"],
+  ],
+])("objects that are %s are told, and no repair makes them up", async (_, first, second, messages) => {
+  const directory = await copyOfSample();
+  const [one = "", two = ""] = await objectsOf(directory);
+  await first(one);
+  await second(two);
+  const diagnosis = await diagnose(directory, { repair: true });
+  expect(diagnosis.verdict).toBe("damaged");
+  const lines = said(diagnosis);
+  expect(lines).toEqual(messages.map((message) => expect.stringContaining(message)));
+  for (const path of [one, two]) expect(lines.join()).toContain(relative(directory, path));
+});
+
+test.concurrent("an object without a record is told, and a repair names it [F-239] [F-243]", async () => {
+  const directory = await copyOfSample();
+  const name = basename(sample.removed);
+  await mkdir(join(directory, "objects", name.slice(0, 2)), { recursive: true });
+  await copyFile(sample.removed, join(directory, "objects", name.slice(0, 2), name));
+  const before = await treeOf(directory);
+  expect(said(await diagnose(directory))).toEqual([
+    expect.stringMatching(/^damage store: 1 objects .* no record/u),
+  ]);
+  expect(await treeOf(directory)).toEqual(before);
+  const lines = await expectMended(directory, [/^repaired store: 1 objects .* have no record/u]);
+  expect(lines).toContainEqual(expect.stringMatching(/^note store: .* 1 contents and directories are in/u));
+  const found = await use(directory, ({ store }) => store.read(`lost+found/${basename(name, ".cof")}`));
+  expect(equal(found, bytesOf(9000, 9))).toBe(true);
+});
+
+test.concurrent(
+  "names that were altered on disk are given up by a repair, and what they led to is in lost+found [F-243]",
+  async () => {
+    const directory = await copyOfSample();
+    await withStore(directory, async (store) => {
+      for (const key of await keysOf(store, TABLES.entries)) {
+        const value = store.get(key);
+        if (value === undefined) continue;
+        value[40] = (value[40] ?? 0) ^ 1;
+        await store.write([{ type: "put", key, value }]);
+      }
+    });
+    const lines = await expectMended(directory, [
+      /^repaired records: Of the file names, 4 of them do not open/u,
+    ]);
+    expect(lines).toContainEqual(expect.stringMatching(/^note store: .*: 4 records that do not open/u));
+    const found = await pathsIn(directory);
+    expect(found.filter((path) => /^lost\+found\/[0-9a-f]{32}$/u.test(path))).toHaveLength(2);
+  },
+);
+
+test.concurrent(
+  "a record of a content that is lost is made anew from its object, under the old name [F-243]",
+  async () => {
+    const directory = await copyOfSample();
+    await withStore(directory, async (store) => {
+      for (const key of await keysOf(store, TABLES.contents)) await store.write([{ type: "delete", key }]);
+    });
+    await expectMended(directory, [
+      /^repaired records: Of the file contents, 0 records/u,
+      /^repaired store: 2 objects/u,
+    ]);
+    expect(await pathsIn(directory)).toEqual(["d", "d/small", "d/two", "one"]);
+    expect(equal(await use(directory, ({ store }) => store.read("one")), bytesOf(9000, 1))).toBe(true);
+  },
+);
+
+/** Changes records as a faulty program would: sums and all. */
+async function change(directory: string, work: (unlocked: UnlockedVault) => Promise<void>): Promise<void> {
+  const options = { clock: Date.now, report: (): void => undefined };
+  const opening = await VaultOpening.begin(ENVIRONMENT, directory, options);
+  const unlocked = await opening.unlock(async (header) => {
+    const context = { vaultId: header.vaultId, warn: (): undefined => undefined };
+    return (await openRoot(header, wayInOf(recovery(sample.code), "unlock"), context)).root;
+  });
+  await work(unlocked);
+  await unlocked.end(new LockedError("done"));
+  await opening.end();
+}
+
+test.concurrent("records that do not fit each other are told, and named by a repair [F-243]", async () => {
+  const directory = await copyOfSample();
+  await change(directory, async ({ database, keystore }) => {
+    const root = new Uint8Array(16);
+    await database.change((transaction) => {
+      for (const name of ["d", "one"]) transaction.delete(recordKey.entry(keystore.keys.name, root, name));
+    });
+  });
+  await expectMended(directory, [
+    /^repaired records: 2 names of the file store lie in a directory that no name leads to/u,
+    /^repaired records: 1 contents of the file store have no name/u,
+  ]);
+  const found = await pathsIn(directory);
+  expect(found.filter((path) => path.endsWith("/two") || path.endsWith("/small"))).toHaveLength(2);
+  expect(found).toHaveLength(5);
+});
+
+test.concurrent("what was on its way is sorted out by a repair", async () => {
+  const directory = await copyOfSample();
+  await copyFile(sample.removed, join(directory, "incoming", basename(sample.removed)));
+  const repair = await diagnose(directory, { repair: true });
+  expect(repair.findings).toContainEqual(
+    expect.objectContaining({ part: "temporary-files", isRepaired: true }),
+  );
+  expect(repair.verdict).toBe("sound");
+});
