@@ -27,6 +27,7 @@ const config: ViteUserConfig = defineConfig({
     // One a core: by default a core is left idle, and half of the tests wait for the disk or for child processes.
     maxWorkers: Math.max(2, availableParallelism()),
     globalSetup: ["test/canary-watch.ts"],
+    setupFiles: ["test/byte-equality.ts"],
     testTimeout: 60_000,
     hookTimeout: 60_000,
     projects: [

@@ -179,7 +179,7 @@ describe("one changed bit in any byte", () => {
   }
 
   test("of the database gives the right data or a typed error, and leaves every byte", async () => {
-    const cases = sampleOf(flips(isData), 200, randomOf(SEED));
+    const cases = sampleOf(flips(isData), 120, randomOf(SEED));
     expect((await runAll("flips in the database", cases, rightOrTyped)).bad).toEqual([]);
   });
 

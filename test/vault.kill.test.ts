@@ -194,7 +194,7 @@ async function lane(number: number, kills: number, tally: Tally): Promise<string
 }
 
 test("no kill at any moment loses or tears an acknowledged change, and every open after it is clean", async () => {
-  const kills = times(24, 5000);
+  const kills = times(12, 5000);
   const tally: Tally = {
     kills: 0,
     acknowledged: 0,
@@ -219,7 +219,7 @@ test("no kill at any moment loses or tears an acknowledged change, and every ope
 
 test("a kill while a vault is being made leaves a vault or none, and createVault works again", async () => {
   const random = randomOf(SEED);
-  const rounds = times(5, 300);
+  const rounds = times(3, 300);
   const tally = { kills: 0, none: 0, vaults: 0 };
   const folder = await scratch();
   for (let round = 0; round < rounds; round++) {
@@ -263,7 +263,7 @@ test("a kill while a vault is being made leaves a vault or none, and createVault
 
 test("a kill while a backup is restored leaves the whole vault or none, and restoreVault works again", async () => {
   const random = randomOf(SEED);
-  const rounds = times(4, 300);
+  const rounds = times(2, 300);
   const tally = { kills: 0, none: 0, vaults: 0 };
   const folder = await scratch();
   const file = join(folder, "vault.coa");
