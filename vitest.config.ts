@@ -1,4 +1,5 @@
-import { availableParallelism } from "node:os";
+import { existsSync } from "node:fs";
+import { availableParallelism, tmpdir } from "node:os";
 import { defineConfig, type ViteUserConfig } from "vitest/config";
 
 /**
@@ -21,9 +22,17 @@ const ALONE = [
   "test/storage/{atomic-file,commit.model,crash-states,faults,level-store}.test.ts",
 ];
 
+/**
+ * Most tests are about what is in files, and not about the drive under them: they wait for none where the system has
+ * files in memory. Those that are about it say so (`driveScratchDirectories`).
+ */
+const MEMORY = "/dev/shm";
+const env = existsSync(MEMORY) ? { TMPDIR: MEMORY, COFFER_TEST_DRIVE: tmpdir() } : {};
+
 const config: ViteUserConfig = defineConfig({
   test: {
     pool: "forks",
+    env,
     // One a core: by default a core is left idle, and half of the tests wait for the disk or for child processes.
     maxWorkers: Math.max(2, availableParallelism()),
     globalSetup: ["test/canary-watch.ts"],

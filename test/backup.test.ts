@@ -18,11 +18,11 @@ import { nodeFileSystem } from "../src/storage/file-system.ts";
 import { openLevelStore } from "../src/storage/level-store.ts";
 import type { Store } from "../src/storage/store.ts";
 import { createVaultIn } from "../src/vault.ts";
-import { fastScratchDirectories } from "./storage/scratch.ts";
+import { scratchDirectories } from "./storage/scratch.ts";
 import { canary } from "./canary.ts";
 import { cheapPassphrase, treeOf } from "./vault-files.ts";
 
-const scratch = fastScratchDirectories();
+const scratch = scratchDirectories();
 
 /** A vault with two keys, one of them rotated, and its backup, made once. */
 interface Sample {

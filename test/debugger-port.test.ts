@@ -2,10 +2,10 @@ import { close, open } from "node:inspector";
 import { join } from "node:path";
 import { afterEach, expect, test } from "vitest";
 import { createVault, openVault, type VaultNotice } from "../src/index.ts";
-import { fastScratchDirectories } from "./storage/scratch.ts";
+import { scratchDirectories } from "./storage/scratch.ts";
 import { cheapPassphrase } from "./vault-files.ts";
 
-const scratch = fastScratchDirectories();
+const scratch = scratchDirectories();
 
 afterEach(close);
 

@@ -15,9 +15,9 @@ import {
   type VaultNotice,
 } from "../src/index.ts";
 import { addToken, byToken, softHsm } from "./keystore/slots/pkcs11/token-ground.ts";
-import { fastScratchDirectories } from "./storage/scratch.ts";
+import { scratchDirectories } from "./storage/scratch.ts";
 
-const scratch = fastScratchDirectories();
+const scratch = scratchDirectories();
 const VAULTS = fileURLToPath(new URL("../fixtures/vaults/v1/", import.meta.url));
 const BACKUPS = fileURLToPath(new URL("../fixtures/backup/v1/", import.meta.url));
 const KINDS = readdirSync(VAULTS).filter((name) => !name.endsWith(".json"));

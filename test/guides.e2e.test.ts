@@ -9,10 +9,10 @@ import { selectCommand } from "../src/adapters/cli/commands.ts";
 import { Output } from "../src/adapters/cli/output.ts";
 import { createVault, openVault, recovery } from "../src/index.ts";
 import { root, textOf } from "./source-files.ts";
-import { fastScratchDirectories } from "./storage/scratch.ts";
+import { scratchDirectories } from "./storage/scratch.ts";
 import { cheapPassphrase } from "./vault-files.ts";
 
-const scratch = fastScratchDirectories();
+const scratch = scratchDirectories();
 
 /** A machine with a vault, the paper with its recovery code, and a drive that is carried about. */
 let machine = "";

@@ -6,10 +6,10 @@ import { nodeCalls } from "../src/storage/file-system-calls.ts";
 import { createFileSystem } from "../src/storage/file-system.ts";
 import { memoryFileCalls } from "../src/storage/memory-file-calls.ts";
 import { cheapPassphrase, ManualClock, type MemoryVaults, memoryVaults } from "../src/testing.ts";
-import { fastScratchDirectories } from "./storage/scratch.ts";
+import { scratchDirectories } from "./storage/scratch.ts";
 import { canary } from "./canary.ts";
 
-const scratch = fastScratchDirectories();
+const scratch = scratchDirectories();
 const START = Date.UTC(2030, 0, 1);
 const SECRET = canary("passphrase");
 

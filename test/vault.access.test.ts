@@ -25,12 +25,12 @@ import type { VaultNotice } from "../src/vault-events.ts";
 import { report } from "./field/scale.ts";
 import { onSmallDrive } from "./field/small-drive.ts";
 import { differenceOf, readTree } from "./field/trees.mjs";
-import { fastScratchDirectories, scratchDirectories } from "./storage/scratch.ts";
+import { driveScratchDirectories, scratchDirectories } from "./storage/scratch.ts";
 
 const CHEAP = { memoryKiB: 8, passes: 1, lanes: 1 };
 const way = (): Unlocker => passphraseWith("a test", { cost: CHEAP, floor: CHEAP });
-const scratch = fastScratchDirectories();
-const onDisk = scratchDirectories();
+const scratch = scratchDirectories();
+const onDisk = driveScratchDirectories();
 const isRoot = process.getuid?.() === 0;
 const child = fileURLToPath(new URL("field/modes-child.mjs", import.meta.url));
 

@@ -11,10 +11,10 @@ import {
   type Vault,
 } from "../src/index.ts";
 import { parseHeader } from "../src/formats/header.ts";
-import { fastScratchDirectories } from "./storage/scratch.ts";
+import { scratchDirectories } from "./storage/scratch.ts";
 import { cheapPassphrase, treeOf } from "./vault-files.ts";
 
-const scratch = fastScratchDirectories();
+const scratch = scratchDirectories();
 
 /** A closed vault with a key made after its anchor was taken, its copy from before, and both anchors. */
 interface Sample {

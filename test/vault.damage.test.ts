@@ -13,7 +13,7 @@ import { randomOf } from "./field/random.mjs";
 import { report, sampleOf, SEED, TEST_TIMEOUT_MS } from "./field/scale.ts";
 import { readTree, type Tree } from "./field/trees.mjs";
 import { type CaseEnd, CaseWorker, runCases } from "./field/workers.ts";
-import { fastScratchDirectories } from "./storage/scratch.ts";
+import { scratchDirectories } from "./storage/scratch.ts";
 
 interface DamageCase {
   readonly tree: string;
@@ -39,7 +39,7 @@ interface Verdict {
 vi.setConfig({ testTimeout: TEST_TIMEOUT_MS });
 
 const NEWEST = `vault-${SAMPLE_SESSIONS}`;
-const scratch = fastScratchDirectories();
+const scratch = scratchDirectories();
 let samples: string;
 let content: SampleContent;
 let tree: Tree;

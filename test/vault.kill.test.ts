@@ -26,7 +26,7 @@ import { isSoak, report, SEED, TEST_TIMEOUT_MS, times } from "./field/scale.ts";
 import { passphraseWith } from "../src/keystore/slots/passphrase.ts";
 import { START_MS } from "./kms/kms-vault.ts";
 import type { Unlocker } from "../src/keystore/slots/way-in.ts";
-import { fastScratchDirectories } from "./storage/scratch.ts";
+import { scratchDirectories } from "./storage/scratch.ts";
 
 vi.setConfig({ testTimeout: TEST_TIMEOUT_MS });
 
@@ -37,7 +37,7 @@ const ROUNDS_PER_VAULT = 25;
 const DAYS_PER_ROUND = 2;
 const LANES = 2;
 
-const scratch = fastScratchDirectories();
+const scratch = scratchDirectories();
 const program = fileURLToPath(new URL("field/kill-child.mjs", import.meta.url));
 const restoring = fileURLToPath(new URL("field/restore-child.mjs", import.meta.url));
 

@@ -12,11 +12,11 @@ import { processProbe } from "../src/storage/process-probe.ts";
 import { createVault, describeVault, openVault, type Vault } from "../src/vault.ts";
 import type { VaultNotice } from "../src/vault-events.ts";
 import { differenceOf, readTree } from "./field/trees.mjs";
-import { distUrl, fastScratchDirectories, kill, runModule, startModule } from "./storage/scratch.ts";
+import { distUrl, scratchDirectories, kill, runModule, startModule } from "./storage/scratch.ts";
 
 const CHEAP = { memoryKiB: 8, passes: 1, lanes: 1 };
 const way = (): Unlocker => passphraseWith("a test", { cost: CHEAP, floor: CHEAP });
-const scratch = fastScratchDirectories();
+const scratch = scratchDirectories();
 
 async function newVault(): Promise<{ vault: Vault; directory: string }> {
   const directory = join(await scratch(), "vault");

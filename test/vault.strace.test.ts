@@ -6,11 +6,11 @@ import { parseTrace, TRACED_CALLS, type TracedCall, violationsIn } from "./field
 import { randomOf } from "./field/random.mjs";
 import { report, sampleOf, SEED, TEST_TIMEOUT_MS } from "./field/scale.ts";
 import { ensureStrace, traced } from "./field/strace.ts";
-import { scratchDirectories } from "./storage/scratch.ts";
+import { driveScratchDirectories } from "./storage/scratch.ts";
 
 vi.setConfig({ testTimeout: TEST_TIMEOUT_MS });
 
-const scratch = scratchDirectories();
+const scratch = driveScratchDirectories();
 
 interface Trace {
   readonly calls: readonly TracedCall[];

@@ -10,10 +10,10 @@ import {
   type VaultNotice,
 } from "../src/index.ts";
 import { parseHeader } from "../src/formats/header.ts";
-import { scratchDirectories } from "./storage/scratch.ts";
+import { driveScratchDirectories } from "./storage/scratch.ts";
 import { cheapPassphrase, treeOf } from "./vault-files.ts";
 
-const scratch = scratchDirectories();
+const scratch = driveScratchDirectories();
 
 interface Sample {
   readonly directory: string;

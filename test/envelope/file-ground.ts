@@ -10,7 +10,7 @@ import type { EnvelopeNotice } from "../../src/envelope/envelope-ground.ts";
 import { VaultFiles, type VaultFilesHost } from "../../src/envelope/vault-files.ts";
 import { createFileSystem, type FileSystemCalls, nodeCalls } from "../../src/storage/file-system.ts";
 import { testVaults, type TestVault } from "../kms/kms-vault.ts";
-import { scratchDirectories } from "../storage/scratch.ts";
+import { driveScratchDirectories } from "../storage/scratch.ts";
 
 export const P = 65_536;
 export const E: number = P + 32;
@@ -33,7 +33,7 @@ export interface FileGround {
 /** Makes one vault for a test file. Filled before its tests run. */
 export function fileGround(): FileGround {
   const newVault = testVaults();
-  const scratch = scratchDirectories();
+  const scratch = driveScratchDirectories();
   const ground = {} as { -readonly [Name in keyof FileGround]: FileGround[Name] };
   beforeAll(async () => {
     const vault = await newVault();

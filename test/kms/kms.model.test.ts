@@ -5,7 +5,7 @@
 import fc from "fast-check";
 import { afterAll, describe, expect, test } from "vitest";
 import { isSoak, report, SEED, times } from "../field/scale.ts";
-import { fastScratchDirectories } from "../storage/scratch.ts";
+import { scratchDirectories } from "../storage/scratch.ts";
 import {
   type Call,
   close,
@@ -38,7 +38,7 @@ const HOUR_MS = 3_600_000;
 const DAY_MS = 86_400_000;
 const SOAK_TIMEOUT_MS = 36 * 3_600_000;
 
-const scratch = fastScratchDirectories();
+const scratch = scratchDirectories();
 const tally = { programs: 0, calls: 0, refused: 0, batches: 0, orders: 0, sessions: 0, years: 0 };
 
 afterAll(() => report("kms.model", { ...RUNS, ...tally }));

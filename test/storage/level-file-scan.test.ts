@@ -5,9 +5,9 @@ import { beforeAll, describe, expect, test } from "vitest";
 import { scanLog, scanTable } from "../../src/storage/level-file-scan.ts";
 import { openLevelStore } from "../../src/storage/level-store.ts";
 import { isFatalTable } from "../../src/storage/table-check.ts";
-import { fastScratchDirectories } from "./scratch.ts";
+import { scratchDirectories } from "./scratch.ts";
 
-const scratch = fastScratchDirectories();
+const scratch = scratchDirectories();
 const COUNT = 60;
 const keyOf = (index: number): Uint8Array => Uint8Array.of(2, ...Buffer.alloc(16, index));
 const valueOf = (index: number): Buffer => Buffer.alloc(200 + index * 8, index);

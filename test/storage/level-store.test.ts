@@ -10,10 +10,10 @@ import { nodeFileSystem } from "../../src/storage/file-system.ts";
 import { findBytesInFiles } from "../../src/storage/find-bytes.ts";
 import { openLevelStore } from "../../src/storage/level-store.ts";
 import type { StoreOperation } from "../../src/storage/store.ts";
-import { distUrl, modeOf, modesIn, runModule, scratchDirectories } from "./scratch.ts";
+import { distUrl, modeOf, modesIn, runModule, driveScratchDirectories } from "./scratch.ts";
 import { listEntries } from "./store.contract.ts";
 
-const scratch = scratchDirectories();
+const scratch = driveScratchDirectories();
 
 function put(key: string, value: Uint8Array): StoreOperation {
   return { type: "put", key: fromHex(key), value };

@@ -3,7 +3,6 @@
  * @module
  */
 import { execFile, spawn, type ChildProcessWithoutNullStreams } from "node:child_process";
-import { existsSync } from "node:fs";
 import { chmod, lstat, mkdtemp, readdir, realpath, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -24,9 +23,9 @@ export function scratchDirectories(parent: string = tmpdir()): () => Promise<str
   };
 }
 
-/** As {@link scratchDirectories}, in memory where the system offers that: for tests that do not depend on a drive. */
-export function fastScratchDirectories(): () => Promise<string> {
-  return scratchDirectories(existsSync("/dev/shm") ? "/dev/shm" : tmpdir());
+/** As {@link scratchDirectories}, on a drive: the others lie in memory where the system offers that. */
+export function driveScratchDirectories(): () => Promise<string> {
+  return scratchDirectories(process.env["COFFER_TEST_DRIVE"] ?? tmpdir());
 }
 
 /** Permission bits, as `0o600`. */

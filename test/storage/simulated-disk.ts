@@ -4,6 +4,7 @@
  * @module
  */
 import { constants } from "node:fs";
+import { tmpdir } from "node:os";
 import { basename, dirname, join, resolve } from "node:path";
 import { SYSTEM_TIME } from "../../src/auto-lock.ts";
 import {
@@ -91,7 +92,7 @@ export class SimulatedDisk {
     };
   }
 
-  /** A disk with nothing but {@link HOME} and /tmp. */
+  /** A disk with nothing but {@link HOME} and the folder for temporary files. */
   static empty(): SimulatedDisk {
     const files = SimulatedFiles.empty();
     const mkdir = (folder: number, name: string, inode: number): void => {
@@ -100,7 +101,13 @@ export class SimulatedDisk {
     };
     mkdir(1, "disk", 2);
     mkdir(2, "user", 3);
-    mkdir(1, "tmp", 4);
+    let [parent, inode] = [1, 4];
+    for (const name of tmpdir()
+      .split("/")
+      .filter((part) => part !== "")) {
+      mkdir(parent, name, inode);
+      parent = inode++;
+    }
     return new SimulatedDisk(files);
   }
 

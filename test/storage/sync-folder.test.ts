@@ -5,9 +5,9 @@ import { createVault, openVault, recovery, type VaultNotice } from "../../src/in
 import { nodeFileSystem } from "../../src/storage/file-system.ts";
 import { findSyncing } from "../../src/storage/sync-folder.ts";
 import { cheapPassphrase } from "../vault-files.ts";
-import { fastScratchDirectories } from "./scratch.ts";
+import { scratchDirectories } from "./scratch.ts";
 
-const scratch = fastScratchDirectories();
+const scratch = scratchDirectories();
 
 async function findIn(...path: readonly string[]): Promise<unknown> {
   const directory = join(await scratch(), ...path);

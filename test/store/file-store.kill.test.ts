@@ -11,7 +11,7 @@ import { createVault, openVault } from "../../src/vault.ts";
 import type { VaultNotice } from "../../src/vault-events.ts";
 import { randomOf } from "../field/random.mjs";
 import { report, SEED, TEST_TIMEOUT_MS, times } from "../field/scale.ts";
-import { fastScratchDirectories } from "../storage/scratch.ts";
+import { scratchDirectories } from "../storage/scratch.ts";
 import { applyTo, type Call, cloneOf, textOf, textOfStore, type Tree } from "./store-model.ts";
 
 vi.setConfig({ testTimeout: TEST_TIMEOUT_MS });
@@ -20,7 +20,7 @@ const ACTORS = ["a0", "a1", "a2"];
 /** A vault is left for a new one after so many kills. */
 const ROUNDS_PER_VAULT = 20;
 
-const scratch = fastScratchDirectories();
+const scratch = scratchDirectories();
 const program = fileURLToPath(new URL("../field/store-kill-child.mjs", import.meta.url));
 const unlock = (): ReturnType<typeof cheapPassphrase> => cheapPassphrase("a passphrase");
 

@@ -18,7 +18,7 @@ import type { VaultNotice } from "../../src/vault-events.ts";
 import type { VaultEnvironment } from "../../src/vault-opening.ts";
 import { isSoak, report, SEED, TEST_TIMEOUT_MS, times } from "../field/scale.ts";
 import { turns } from "../kms/kms-programs.ts";
-import { fastScratchDirectories } from "../storage/scratch.ts";
+import { scratchDirectories } from "../storage/scratch.ts";
 import {
   applyTo,
   type Call,
@@ -33,7 +33,7 @@ import {
 } from "./store-model.ts";
 
 const RUNS = { memory: times(20, 20_000), level: times(3, 1500) };
-const scratch = fastScratchDirectories();
+const scratch = scratchDirectories();
 const tally = { programs: 0, calls: 0, refused: 0, batches: 0, sessions: 0 };
 
 afterAll(() => report("store: model", { ...RUNS, ...tally }));

@@ -4,7 +4,7 @@ import type { HelperResult } from "../../src/keystore/slots/pkcs11/helper-proces
 import type { HelperTask } from "../../src/keystore/slots/pkcs11/helper-protocol.ts";
 import { randomOf } from "../field/random.mjs";
 import { report, sampleOf, SEED, TEST_TIMEOUT_MS } from "../field/scale.ts";
-import { fastScratchDirectories } from "../storage/scratch.ts";
+import { scratchDirectories } from "../storage/scratch.ts";
 import { CKR, CKR_NAMES, type CkrName, MATRIX, type MatrixRow, type MatrixTask } from "./ckr-matrix.ts";
 import {
   ecKey,
@@ -17,7 +17,7 @@ import {
 } from "./stub-ground.ts";
 import { StubModule, type StubRule, type StubToken } from "./stub-module.ts";
 
-const scratch = fastScratchDirectories();
+const scratch = scratchDirectories();
 const folder = scratch();
 let made = 0;
 const AES_ID = "06";

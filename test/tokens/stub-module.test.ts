@@ -3,11 +3,11 @@ import { createECDH, randomBytes } from "node:crypto";
 import { promisify } from "node:util";
 import pkcs11js from "pkcs11js";
 import { describe, expect, test } from "vitest";
-import { fastScratchDirectories } from "../storage/scratch.ts";
+import { scratchDirectories } from "../storage/scratch.ts";
 import { type StubKey, StubModule, type StubState, type StubToken } from "./stub-module.ts";
 import { tokenSoftware } from "./token-software.ts";
 
-const scratch = fastScratchDirectories();
+const scratch = scratchDirectories();
 const ecdh = createECDH("prime256v1");
 ecdh.generateKeys();
 const z = randomBytes(32);

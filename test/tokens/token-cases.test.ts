@@ -4,7 +4,7 @@ import { describe, expect, test } from "vitest";
 import { newExchange, tokenKeyOfCertificate } from "../../src/crypto/token-public-key.ts";
 import type { CofferError } from "../../src/errors.ts";
 import type { PinQuestion } from "../../src/keystore/slots/pkcs11/helper-protocol.ts";
-import { fastScratchDirectories } from "../storage/scratch.ts";
+import { scratchDirectories } from "../storage/scratch.ts";
 import {
   ecKey,
   type PreparedKey,
@@ -17,7 +17,7 @@ import {
 } from "./stub-ground.ts";
 import { type StubKey, StubModule, type StubRule, type StubToken, USUAL_FLAGS } from "./stub-module.ts";
 
-const scratch = fastScratchDirectories();
+const scratch = scratchDirectories();
 const key = ecKey("03");
 const rsaPair = rsaKey("04");
 const { oaep, raw, ...rsaPublic } = rsaPair.key as Extract<StubKey, { kind: "rsa" }>;

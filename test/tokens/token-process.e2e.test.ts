@@ -6,11 +6,11 @@ import { createVault, openVault, type Unlocker } from "../../src/index.ts";
 import type { HelperResult } from "../../src/keystore/slots/pkcs11/helper-process.ts";
 import { passphraseWith } from "../../src/keystore/slots/passphrase.ts";
 import { byToken } from "../keystore/slots/pkcs11/token-ground.ts";
-import { fastScratchDirectories } from "../storage/scratch.ts";
+import { scratchDirectories } from "../storage/scratch.ts";
 import { ecKey, runTask, STUB_PIN, type TaskOptions, tokenWith, unlockTask } from "./stub-ground.ts";
 import { StubModule, type StubRule } from "./stub-module.ts";
 
-const scratch = fastScratchDirectories();
+const scratch = scratchDirectories();
 const CHEAP = { cost: { memoryKiB: 64, passes: 1, lanes: 1 }, floor: { memoryKiB: 8, passes: 1 } };
 const key = ecKey("03");
 const tokens = [tokenWith("t", key)];

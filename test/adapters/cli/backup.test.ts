@@ -5,10 +5,10 @@ import { parseArguments, UsageError } from "../../../src/adapters/cli/arguments.
 import { selectCommand } from "../../../src/adapters/cli/commands.ts";
 import { Output } from "../../../src/adapters/cli/output.ts";
 import { createVault } from "../../../src/vault.ts";
-import { fastScratchDirectories } from "../../storage/scratch.ts";
+import { scratchDirectories } from "../../storage/scratch.ts";
 import { cheapPassphrase } from "../../vault-files.ts";
 
-const scratch = fastScratchDirectories();
+const scratch = scratchDirectories();
 let folder = "";
 
 /** Keeps what a command prints. */

@@ -6,10 +6,10 @@ import { parseArguments } from "../../../src/adapters/cli/arguments.ts";
 import { COMMANDS, selectCommand } from "../../../src/adapters/cli/commands.ts";
 import { Output } from "../../../src/adapters/cli/output.ts";
 import { createVault } from "../../../src/vault.ts";
-import { fastScratchDirectories } from "../../storage/scratch.ts";
+import { scratchDirectories } from "../../storage/scratch.ts";
 import { cheapPassphrase } from "../../vault-files.ts";
 
-const scratch = fastScratchDirectories();
+const scratch = scratchDirectories();
 const DATA_KEY = Uint8Array.from({ length: 32 }, (_, index) => index);
 const DIGEST = createHash("sha256").update(DATA_KEY).digest("hex");
 

@@ -3,12 +3,12 @@ import { join } from "node:path";
 import { beforeAll, expect, test } from "vitest";
 
 import { createVault } from "../../../src/vault.ts";
-import { fastScratchDirectories } from "../../storage/scratch.ts";
+import { scratchDirectories } from "../../storage/scratch.ts";
 import { bytesOf } from "../../store/store-ground.ts";
 import { cheapPassphrase } from "../../vault-files.ts";
 import { coffer, cofferError, type Finished, inTerminal } from "./run-cli.ts";
 
-const scratch = fastScratchDirectories();
+const scratch = scratchDirectories();
 const VAULT = ["-V", "v", "--recovery-code-file", "code"];
 /** Colours, a direction mark and a line break: what a terminal must not obey. */
 const HOSTILE = "\u001b[31mred\u202e\nline";

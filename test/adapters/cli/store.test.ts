@@ -6,11 +6,11 @@ import { parseArguments } from "../../../src/adapters/cli/arguments.ts";
 import { selectCommand } from "../../../src/adapters/cli/commands.ts";
 import { Output } from "../../../src/adapters/cli/output.ts";
 import { createVault } from "../../../src/vault.ts";
-import { fastScratchDirectories } from "../../storage/scratch.ts";
+import { scratchDirectories } from "../../storage/scratch.ts";
 import { bytesOf } from "../../store/store-ground.ts";
 import { cheapPassphrase } from "../../vault-files.ts";
 
-const scratch = fastScratchDirectories();
+const scratch = scratchDirectories();
 let folder = "";
 const at = (name: string): string => join(folder, name);
 

@@ -2,10 +2,10 @@ import { chmod, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { beforeAll, expect, test } from "vitest";
 import { addToken, PIN, softHsm } from "../../keystore/slots/pkcs11/token-ground.ts";
-import { fastScratchDirectories } from "../../storage/scratch.ts";
+import { scratchDirectories } from "../../storage/scratch.ts";
 import { coffer, cofferError, cofferJson, expectNeverPrinted, inTerminal } from "./run-cli.ts";
 
-const scratch = fastScratchDirectories();
+const scratch = scratchDirectories();
 let cwd: string;
 let token: readonly string[];
 let env: Record<string, string>;

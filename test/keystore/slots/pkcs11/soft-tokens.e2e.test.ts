@@ -3,10 +3,10 @@ import { beforeAll, describe, expect, test } from "vitest";
 import { combined, createVault, openVault, type Unlocker } from "../../../../src/index.ts";
 import { passphraseWith } from "../../../../src/keystore/slots/passphrase.ts";
 import { listTokensWith } from "../../../../src/keystore/slots/pkcs11/list-tokens.ts";
-import { fastScratchDirectories } from "../../../storage/scratch.ts";
+import { scratchDirectories } from "../../../storage/scratch.ts";
 import { addToken, byToken, HELPER, nss, softHsm, tokenOf, type TokenAccess } from "./token-ground.ts";
 
-const scratch = fastScratchDirectories();
+const scratch = scratchDirectories();
 const CHEAP = { cost: { memoryKiB: 64, passes: 1, lanes: 1 }, floor: { memoryKiB: 8, passes: 1 } };
 const phrase = (text = "correct horse"): Unlocker => passphraseWith(text, CHEAP);
 const pair = generateKeyPairSync("ec", { namedCurve: "prime256v1" });

@@ -17,7 +17,7 @@ import {
 import type { SpawnHelper } from "../../../../src/keystore/slots/pkcs11/helper-process.ts";
 import { passphraseWith } from "../../../../src/keystore/slots/passphrase.ts";
 import { digest } from "../../../../src/crypto/hmac.ts";
-import { distUrl, fastScratchDirectories, kill, startModule } from "../../../storage/scratch.ts";
+import { distUrl, scratchDirectories, kill, startModule } from "../../../storage/scratch.ts";
 import { StubModule, USUAL_FLAGS } from "../../../tokens/stub-module.ts";
 import {
   addToken,
@@ -30,7 +30,7 @@ import {
   type TokenAccess,
 } from "./token-ground.ts";
 
-const scratch = fastScratchDirectories();
+const scratch = scratchDirectories();
 const CHEAP = { cost: { memoryKiB: 64, passes: 1, lanes: 1 }, floor: { memoryKiB: 8, passes: 1 } };
 const phrase = (): Unlocker => passphraseWith("correct horse", CHEAP);
 
