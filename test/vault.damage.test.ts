@@ -179,7 +179,7 @@ describe("one changed bit in any byte", () => {
   }
 
   test("of the database gives the right data or a typed error, and leaves every byte", async () => {
-    const cases = sampleOf(flips(isData), 120, randomOf(SEED));
+    const cases = sampleOf(flips(isData), 60, randomOf(SEED));
     expect((await runAll("flips in the database", cases, rightOrTyped)).bad).toEqual([]);
   });
 
@@ -194,7 +194,7 @@ describe("files that end early, have holes, or are gone", () => {
     const cases = filesThat((file) => file.endsWith(".log")).flatMap(({ file, size }) =>
       Array.from({ length: size }, (_, at): DamageCase => ({ tree: NEWEST, kind: "cut", file, at })),
     );
-    const sampled = sampleOf(cases, 40, randomOf(SEED));
+    const sampled = sampleOf(cases, 24, randomOf(SEED));
     expect((await runAll("cut logs", sampled, rightOrTyped)).bad).toEqual([]);
   });
 
@@ -206,7 +206,7 @@ describe("files that end early, have holes, or are gone", () => {
     );
     const judge: Judge = (oneCase, verdict) =>
       (isHeader(oneCase.file ?? "") ? rightWithNotice : rightOrTyped)(oneCase, verdict);
-    expect((await runAll("other cut files", sampleOf(cases, 40, random), judge)).bad).toEqual([]);
+    expect((await runAll("other cut files", sampleOf(cases, 24, random), judge)).bad).toEqual([]);
   });
 
   test("a zeroed sector of 512 bytes or 4 KiB does so too", async () => {
@@ -223,7 +223,7 @@ describe("files that end early, have holes, or are gone", () => {
     );
     const judge: Judge = (oneCase, verdict) =>
       (isHeader(oneCase.file ?? "") ? rightWithNotice : rightOrTyped)(oneCase, verdict);
-    expect((await runAll("zeroed sectors", sampleOf(cases, 40, randomOf(SEED)), judge)).bad).toEqual([]);
+    expect((await runAll("zeroed sectors", sampleOf(cases, 24, randomOf(SEED)), judge)).bad).toEqual([]);
   });
 
   test.each(["delete", "empty"] as const)("any one file: %s", async (kind) => {

@@ -194,7 +194,7 @@ async function lane(number: number, kills: number, tally: Tally): Promise<string
 }
 
 test("no kill at any moment loses or tears an acknowledged change, and every open after it is clean", async () => {
-  const kills = times(12, 5000);
+  const kills = times(8, 5000);
   const tally: Tally = {
     kills: 0,
     acknowledged: 0,

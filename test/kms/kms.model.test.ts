@@ -33,7 +33,7 @@ import {
 import { type Engine, Subject } from "./kms-subject.ts";
 import { START_MS } from "./kms-vault.ts";
 
-const RUNS = { memory: times(60, 90_000), level: times(6, 10_000) };
+const RUNS = { memory: times(40, 90_000), level: times(4, 10_000) };
 const HOUR_MS = 3_600_000;
 const DAY_MS = 86_400_000;
 const SOAK_TIMEOUT_MS = 36 * 3_600_000;

@@ -89,7 +89,7 @@ async function longHistory(names: readonly string[] = Object.keys(CHANGES)): Pro
 }
 
 /** Of what a first crash leaves, so many are followed to a second one in `npm test`. */
-const SECOND_CRASHES = 15;
+const SECOND_CRASHES = 8;
 
 /** Returns a filter that passes each disk once, by what is on it now and after a power cut. */
 function filterOfNew(): (disk: SimulatedDisk) => boolean {
