@@ -22,7 +22,7 @@ import { assertFileContext } from "./beginning.ts";
 import type { ProgressListener } from "./progress.ts";
 
 /** P of new files: see bench/README.md for how it was chosen. */
-export const DEFAULT_SEGMENT_BYTES = 65_536;
+export const DEFAULT_SEGMENT_BYTES = 262_144;
 
 /** Options that all functions with a context have. */
 export interface ContextOptions {
@@ -38,7 +38,7 @@ export interface ContextOptions {
 export interface NewFileOptions extends ContextOptions {
   /** False leaves the context out of the file: then it is needed to decrypt. It is not secret. @defaultValue true */
   readonly storeContext?: boolean | undefined;
-  /** Plaintext of one segment: 65,536, 262,144 or 1,048,576 bytes. @defaultValue 65,536 */
+  /** Plaintext of one segment: 65,536, 262,144 or 1,048,576 bytes. @defaultValue 262,144 */
   readonly segmentBytes?: number | undefined;
 }
 

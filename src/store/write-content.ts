@@ -23,6 +23,10 @@ import type { StoreUse } from "./store-use.ts";
 /** Contents up to this many bytes lie in the index: see bench/README.md for how it was chosen. */
 export const INLINE_BYTES = 4096;
 
+/** Shorter contents, and those of unknown length, have short segments: less is read for a few bytes of them. */
+const LONG_BYTES = 1_048_576;
+const SHORT_SEGMENT_BYTES = 65_536;
+
 /** Pieces of a stream are gathered to about this much before they are written. */
 const WRITE_BYTES = 1_048_576;
 
@@ -102,7 +106,7 @@ async function writeSource(
   const content =
     source.bytes.length <= INLINE_BYTES
       ? await sealInline(host, source.bytes, options)
-      : await writeObject(host, objects, options, (object, beginning) =>
+      : await writeObject(host, objects, options, source.bytes.length, (object, beginning) =>
           sealPieces(object, beginning, [source.bytes], progress, options),
         );
   await progress.finish();
@@ -135,7 +139,7 @@ async function writeFile(
   const content =
     size <= INLINE_BYTES
       ? await sealSmallFile(host, source, options)
-      : await writeObject(host, objects, options, async (object, beginning) => {
+      : await writeObject(host, objects, options, size, async (object, beginning) => {
           const { segments, bytes } = beginning;
           const plan = sealPlan(bytes.length, source, segments.plaintextBytes);
           const { signal } = options;
@@ -191,7 +195,7 @@ async function writePieces(
       }
       // Its length shows when it ends.
       const progress = new Progress(options.onProgress, Number.POSITIVE_INFINITY);
-      const content = await writeObject(host, objects, options, (object, beginning) =>
+      const content = await writeObject(host, objects, options, 0, (object, beginning) =>
         sealPieces(object, beginning, chain(held, pieces), progress, options),
       );
       options.onProgress?.({ bytes: content.size, totalBytes: content.size });
@@ -250,11 +254,12 @@ async function sealInline(
   return { id, size, blob: ciphertextBlob };
 }
 
-/** @param writeBody writes all of the object and returns the plaintext's length. */
+/** @param sizeBytes of the plaintext, 0 where nobody knows it yet. @param writeBody writes all of the object and returns the plaintext's length. */
 async function writeObject(
   host: FileStoreHost,
   objects: Objects,
   options: IdentifiedOptions,
+  sizeBytes: number,
   writeBody: (object: NewObject, beginning: NewBeginning) => Promise<number>,
 ): Promise<NewContent> {
   const { id, keyId, isDurable, signal } = options;
@@ -262,7 +267,7 @@ async function writeObject(
     fileId: id,
     context: {},
     storeContext: false,
-    segmentPlaintextBytes: DEFAULT_SEGMENT_BYTES,
+    segmentPlaintextBytes: sizeBytes < LONG_BYTES ? SHORT_SEGMENT_BYTES : DEFAULT_SEGMENT_BYTES,
     createdAtMs: 0,
     signal,
   });

@@ -7,7 +7,12 @@ import { join } from "node:path";
 import { beforeAll } from "vitest";
 import { LockedError } from "../../src/errors.ts";
 import type { EnvelopeNotice } from "../../src/envelope/envelope-ground.ts";
-import { VaultFiles, type VaultFilesHost } from "../../src/envelope/vault-files.ts";
+import {
+  type EncryptFileOptions,
+  type EncryptStreamOptions,
+  VaultFiles,
+  type VaultFilesHost,
+} from "../../src/envelope/vault-files.ts";
 import { createFileSystem, type FileSystemCalls, nodeCalls } from "../../src/storage/file-system.ts";
 import { testVaults, type TestVault } from "../kms/kms-vault.ts";
 import { driveScratchDirectories } from "../storage/scratch.ts";
@@ -28,6 +33,30 @@ export interface FileGround {
   readonly scratch: () => Promise<string>;
   /** The same vault on another file system. */
   readonly on: (calls: Partial<FileSystemCalls>) => VaultFiles;
+}
+
+/** New files have segments of {@link P} unless told otherwise: several of them are quickly made. */
+class ShortSegments extends VaultFiles {
+  override encryptFile(
+    source: string,
+    destination: string,
+    options: EncryptFileOptions = {},
+  ): ReturnType<VaultFiles["encryptFile"]> {
+    return super.encryptFile(
+      source,
+      destination,
+      isPlain(options) ? { segmentBytes: P, ...options } : options,
+    );
+  }
+
+  override encryptStream(options: EncryptStreamOptions = {}): ReturnType<VaultFiles["encryptStream"]> {
+    return super.encryptStream(isPlain(options) ? { segmentBytes: P, ...options } : options);
+  }
+}
+
+/** What is no options object is for the real function to refuse. */
+function isPlain(options: unknown): boolean {
+  return typeof options === "object" && options !== null && !Array.isArray(options);
 }
 
 /** Makes one vault for a test file. Filled before its tests run. */
@@ -55,14 +84,14 @@ export function fileGround(): FileGround {
       },
     };
     Object.assign(ground, {
-      files: new VaultFiles(host),
+      files: new ShortSegments(host),
       host,
       vault,
       notices,
       scratch,
       lock: () => locking.abort(new LockedError("locked")),
       on: (calls: Partial<FileSystemCalls>) =>
-        new VaultFiles({ ...host, fs: createFileSystem({ ...nodeCalls, ...calls }) }),
+        new ShortSegments({ ...host, fs: createFileSystem({ ...nodeCalls, ...calls }) }),
     });
   });
   return ground;
