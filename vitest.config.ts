@@ -39,6 +39,8 @@ const config: ViteUserConfig = defineConfig({
     setupFiles: ["test/byte-equality.ts"],
     testTimeout: 60_000,
     hookTimeout: 60_000,
+    // What is waited for comes at once on an idle machine, and late on a busy one.
+    expect: { poll: { timeout: 30_000 } },
     projects: [
       { extends: true, test: { name: "alone", include: ALONE } },
       // Half of what these would take alone is loading the same modules again.
