@@ -19,6 +19,7 @@ const ALONE = [
   "test/formats/cbor.test.ts",
   "test/formats/records/set-sum.test.ts",
   "test/kms/{due-changes,kms.model}.test.ts",
+  "test/store/store.damage.test.ts",
   "test/storage/{atomic-file,commit.model,crash-states,faults,level-store}.test.ts",
 ];
 

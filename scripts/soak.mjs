@@ -20,6 +20,7 @@ const FILES = {
   kms: "test/kms/kms.model.test.ts",
   tokens: "test/tokens/ckr-matrix.e2e.test.ts",
   "file-damage": "test/envelope/files.damage.test.ts",
+  "store-damage": "test/store/store.damage.test.ts",
   "large-file": "test/envelope/files.large.test.ts",
   store: [
     "test/store/file-store.model.test.ts",

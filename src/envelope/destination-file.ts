@@ -35,6 +35,7 @@ export class DestinationFile {
   readonly handle: FileHandle;
   readonly #fs: FileSystem;
   readonly #overwrite: boolean;
+  #flushing: Promise<void> | undefined;
 
   private constructor(
     fs: FileSystem,
@@ -52,10 +53,16 @@ export class DestinationFile {
 
   /**
    * Looks at the place, before anything costs time.
+   * @param looking what {@link lookAt} answers for it, where that was asked already.
    * @throws AlreadyExistsError, InvalidArgumentError reason `same-file`, IoError.
    */
-  static async check(fs: FileSystem, path: string, { overwrite, source }: DestinationOptions): Promise<void> {
-    const there = await lookAt(fs, path);
+  static async check(
+    fs: FileSystem,
+    path: string,
+    { overwrite, source }: DestinationOptions,
+    looking: Promise<FileStats | undefined> = lookAt(fs, path),
+  ): Promise<void> {
+    const there = await looking;
     if (there === undefined) return;
     const real = await fs.stat(path).catch(() => there);
     if (real.device === source.device && real.inode === source.inode) {
@@ -101,14 +108,21 @@ export class DestinationFile {
     }
   }
 
+  /** Begins to make the content durable, when all is written; {@link DestinationFile.publish} waits for it. */
+  beginFlush(): void {
+    this.#flushing ??= this.handle.sync();
+    this.#flushing.catch(() => undefined);
+  }
+
   /**
    * Makes the content durable, gives it its name, makes the name durable. When only the last step fails, the file is in
    * its place, and may be gone again after a power cut.
    * @throws AlreadyExistsError for something that appeared meanwhile. @throws IoError.
    */
   async publish(): Promise<void> {
+    this.beginFlush();
     try {
-      await this.handle.sync();
+      await this.#flushing;
       await this.handle.close();
     } catch (error) {
       throw ioError(error, "write the destination", this.path);
@@ -144,7 +158,8 @@ export class DestinationFile {
   }
 }
 
-async function lookAt(fs: FileSystem, path: string): Promise<FileStats | undefined> {
+/** Returns what has the destination's name, or undefined. @throws IoError. */
+export async function lookAt(fs: FileSystem, path: string): Promise<FileStats | undefined> {
   try {
     return await fs.lstat(path);
   } catch (error) {

@@ -5,7 +5,7 @@
 import { FLOE_HEADER_BYTES, FLOE_SEGMENT_OVERHEAD_BYTES, floeMessageBytes } from "../crypto/floe.ts";
 import { makeBeginning } from "./beginning.ts";
 import { workOnBody } from "./body-work.ts";
-import { DestinationFile } from "./destination-file.ts";
+import { DestinationFile, lookAt } from "./destination-file.ts";
 import type { EnvelopeGround } from "./envelope-ground.ts";
 import { DEFAULT_SEGMENT_BYTES, type FileToFileOptions, type NewFileOptions } from "./file-options.ts";
 import type { KeyAccess } from "./key-access.ts";
@@ -36,35 +36,44 @@ export async function encryptFileWith(
 ): Promise<EncryptedFile> {
   const { signal, overwrite = false } = options;
   signal?.throwIfAborted();
+  const looking = lookAt(ground.fs, paths.destination);
+  looking.catch(() => undefined);
   const source = await openSource(ground.fs, paths.source);
   try {
-    await DestinationFile.check(ground.fs, paths.destination, { overwrite, source: source.stats });
-    const { bytes, segments } = await makeBeginning(access, {
-      context: options.encryptionContext ?? {},
-      storeContext: options.storeContext ?? true,
-      segmentPlaintextBytes: options.segmentBytes ?? DEFAULT_SEGMENT_BYTES,
-      createdAtMs: ground.clock(),
-      signal,
-    });
+    await DestinationFile.check(ground.fs, paths.destination, { overwrite, source: source.stats }, looking);
+    // Meanwhile the data key is made.
+    const creating = DestinationFile.create(ground.fs, paths.destination, overwrite);
+    creating.catch(() => undefined);
     try {
-      const destination = await DestinationFile.create(ground.fs, paths.destination, overwrite);
+      const { bytes, segments } = await makeBeginning(access, {
+        context: options.encryptionContext ?? {},
+        storeContext: options.storeContext ?? true,
+        segmentPlaintextBytes: options.segmentBytes ?? DEFAULT_SEGMENT_BYTES,
+        createdAtMs: ground.clock(),
+        signal,
+      });
       try {
+        const destination = await creating;
         const plan = sealPlan(bytes.length, source, segments.plaintextBytes);
         const progress = new Progress(options.onProgress, plan.plaintextBytes);
         const work = { plan, end: plan.segments, source, destination, segments, progress, signal };
         await workOnBody(ground, { ...work, preface: bytes });
+        destination.beginFlush();
         await assertUnchanged(ground.fs, source);
         signal?.throwIfAborted();
         closeMeanwhile(source);
         await destination.publish();
         await progress.finish();
         return { plaintextBytes: plan.plaintextBytes, encryptedBytes: encryptedBytes(bytes.length, plan) };
-      } catch (error) {
-        await destination.discard();
-        throw error;
+      } finally {
+        segments.close();
       }
-    } finally {
-      segments.close();
+    } catch (error) {
+      await creating.then(
+        (destination) => destination.discard(),
+        () => undefined,
+      );
+      throw error;
     }
   } finally {
     await source.handle.close().catch(() => undefined);

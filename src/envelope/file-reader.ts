@@ -7,10 +7,11 @@ import { ReadableStream } from "node:stream/web";
 import { FLOE_SEGMENT_OVERHEAD_BYTES } from "../crypto/floe.ts";
 import { redact, wipe } from "../secret.ts";
 import type { EnvelopeGround } from "./envelope-ground.ts";
-import { fileFailure } from "./file-failures.ts";
+import { isCofferError } from "../errors.ts";
+import { fileFailure, unopenedFile } from "./file-failures.ts";
 import type { ContextOptions } from "./file-options.ts";
 import type { KeyAccess } from "./key-access.ts";
-import { type OpenedEnvelope, openEnvelope } from "./open-envelope.ts";
+import { type KnownEnvelope, type OpenedEnvelope, openEnvelope } from "./open-envelope.ts";
 import { openSource, readExactly, type SourceFile } from "./source-file.ts";
 
 /** Opened segments that are kept, so that small reads one after another open each once. */
@@ -33,7 +34,7 @@ export class FileReader {
   /** Length of the plaintext in bytes, proven. */
   readonly size: number;
   readonly #source: SourceFile;
-  readonly #envelope: OpenedEnvelope;
+  readonly #envelope: KnownEnvelope & Partial<OpenedEnvelope>;
   readonly #kept = new Map<number, Uint8Array>();
   readonly #signal: AbortSignal | undefined;
   readonly #onUse: (() => void) | undefined;
@@ -41,7 +42,11 @@ export class FileReader {
   #closing: Promise<void> | undefined;
 
   /** Not for applications: `openFile` makes readers. Takes all over. */
-  constructor(source: SourceFile, envelope: OpenedEnvelope, { signal, onUse }: ReaderOptions) {
+  constructor(
+    source: SourceFile,
+    envelope: KnownEnvelope | OpenedEnvelope,
+    { signal, onUse }: ReaderOptions,
+  ) {
     this.#source = source;
     this.#envelope = envelope;
     this.#signal = signal;
@@ -143,17 +148,24 @@ export class FileReader {
     const { plan, lastPlaintext, segments } = this.#envelope;
     this.#assertOpen();
     const isLast = position === plan.segments - 1;
-    if (isLast) return lastPlaintext;
+    if (isLast && lastPlaintext !== undefined) return lastPlaintext;
     const kept = this.#kept.get(position);
     if (kept !== undefined) return kept;
     const segmentBytes = plan.segmentPlaintextBytes + FLOE_SEGMENT_OVERHEAD_BYTES;
+    const missing = isLast ? plan.segments * plan.segmentPlaintextBytes - plan.plaintextBytes : 0;
     let sealed: Uint8Array;
     try {
-      sealed = await readExactly(this.#source, segmentBytes, plan.sourceAt + position * segmentBytes);
+      sealed = await readExactly(
+        this.#source,
+        segmentBytes - missing,
+        plan.sourceAt + position * segmentBytes,
+      );
     } catch (error) {
       // Closed meanwhile: that is what the caller is told.
       this.#assertOpen();
-      throw error;
+      // Where the length is known from elsewhere, the file may always have been shorter.
+      const isCut = lastPlaintext === undefined && isCofferError(error, "COFFER_SOURCE_CHANGED");
+      throw isCut ? unopenedFile(position) : error;
     }
     this.#assertOpen();
     let plaintext: Uint8Array;

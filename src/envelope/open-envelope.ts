@@ -15,10 +15,14 @@ import { readExactly, type SourceFile } from "./source-file.ts";
 /** What is read at first: nearly always the whole beginning. */
 const FIRST_READ_BYTES = 8192;
 
-/** A file whose length is proven. Who holds it wipes `dek` and closes `segments`. */
-export interface OpenedEnvelope extends OpenedBeginning {
+/** A file whose length somebody else has proven; of its body nothing was opened. Who holds it wipes `dek` and closes `segments`. */
+export interface KnownEnvelope extends OpenedBeginning {
   /** Where its segments lie, and how much plaintext there is. The target begins at 0. */
   readonly plan: BodyPlan;
+}
+
+/** A file whose length is proven. */
+export interface OpenedEnvelope extends KnownEnvelope {
   /** Plaintext of the last segment, which had to be opened. */
   readonly lastPlaintext: Uint8Array;
 }
@@ -41,15 +45,7 @@ export async function openEnvelope(source: SourceFile, fields: OpenFields): Prom
   const layout = layoutOf(source.stats.size - bytes.length, bytes);
   const opened = await openBeginning(bytes, fields);
   try {
-    const segmentPlaintextBytes = opened.segments.plaintextBytes;
-    const plan: BodyPlan = {
-      direction: "open",
-      sourceAt: opened.offsets.segments,
-      targetAt: 0,
-      segmentPlaintextBytes,
-      plaintextBytes: layout.plaintextBytes,
-      segments: layout.segments,
-    };
+    const plan = planOf(opened, layout);
     const last = plan.segments - 1;
     const sealed = await readExactly(
       source,
@@ -62,6 +58,35 @@ export async function openEnvelope(source: SourceFile, fields: OpenFields): Prom
     opened.segments.close();
     throw error;
   }
+}
+
+/**
+ * Opens a file of which a sealed record says how long it is, so that its last segment may be damaged like any other, or
+ * be gone.
+ * @throws as {@link openEnvelope}.
+ */
+export async function openKnownEnvelope(
+  source: SourceFile,
+  plaintextBytes: number,
+  fields: OpenFields,
+): Promise<KnownEnvelope> {
+  const opened = await openBeginning(await readBeginning(source), fields);
+  const segments = Math.max(1, Math.ceil(plaintextBytes / opened.segments.plaintextBytes));
+  return { ...opened, plan: planOf(opened, { plaintextBytes, segments }) };
+}
+
+function planOf(
+  { offsets, segments }: OpenedBeginning,
+  layout: Pick<BodyPlan, "plaintextBytes" | "segments">,
+): BodyPlan {
+  return {
+    direction: "open",
+    sourceAt: offsets.segments,
+    targetAt: 0,
+    segmentPlaintextBytes: segments.plaintextBytes,
+    plaintextBytes: layout.plaintextBytes,
+    segments: layout.segments,
+  };
 }
 
 function layoutOf(bodyBytes: number, beginning: Uint8Array): ReturnType<typeof floeLayout> {

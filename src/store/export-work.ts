@@ -35,7 +35,8 @@ const READ_ACTIONS: ReadonlySet<unknown> = new Set(["read the source", "read a f
 
 export interface Exporting {
   readonly signal: AbortSignal;
-  readonly open: (entry: EntryRecord) => Promise<StoredFile>;
+  /** Opens what can be read of a content. */
+  readonly openDamaged: (entry: EntryRecord) => Promise<StoredFile>;
 }
 
 /** A file that is to be written, and the folder that it goes into. */
@@ -235,7 +236,7 @@ export class ExportWork {
     progress: Progress,
   ): Promise<void> {
     const path = parts.join("/");
-    const file = await this.#exporting.open(record);
+    const file = await this.#exporting.openDamaged(record);
     let isDamaged = false;
     try {
       let at = 0;

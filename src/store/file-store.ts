@@ -25,6 +25,7 @@ import {
   missingRecord,
   ObjectFile,
   openInline,
+  openDamagedObject,
   openObject,
   type StoredFile,
 } from "./read-content.ts";
@@ -153,7 +154,8 @@ export class FileStore {
     const range = { ...(start !== undefined && { start }), ...(end !== undefined && { end }) };
     return this.#run(options, async (session) => {
       const signal = anySignal(session.ended, options.signal) as AbortSignal;
-      const file = await this.#open(session, parts, signal);
+      const entry = session.catalog.file(session.database, parts);
+      const file = await this.#openEntry(session, entry, signal, onDamage && openDamagedObject);
       try {
         // Checks the range as well.
         const plain = file.stream(range);
@@ -288,6 +290,7 @@ export class FileStore {
       verifyStore(session, options, {
         signal,
         open: (entry) => this.#openEntry(session, entry, signal),
+        openDamaged: (entry) => this.#openEntry(session, entry, signal, openDamagedObject),
         alone: (work) => this.#structure.alone(work),
       }),
     );
@@ -335,7 +338,7 @@ export class FileStore {
           : { parts, directoryId: catalog.directory(database, parts) };
       return exportTree(session, source, destination, options, {
         signal,
-        open: (entry) => this.#openEntry(session, entry, signal),
+        openDamaged: (entry) => this.#openEntry(session, entry, signal, openDamagedObject),
       });
     });
   }
@@ -483,7 +486,12 @@ export class FileStore {
     return this.#openEntry(session, session.catalog.file(session.database, parts), signal);
   }
 
-  async #openEntry(session: StoreSession, entry: EntryRecord, signal: AbortSignal): Promise<StoredFile> {
+  async #openEntry(
+    session: StoreSession,
+    entry: EntryRecord,
+    signal: AbortSignal,
+    openContent: typeof openObject | typeof openDamagedObject = openObject,
+  ): Promise<StoredFile> {
     const options = { signal, onUse: this.#onUse };
     if (entry.blob !== undefined || entry.size === 0) {
       return new InlineFile(await openInline(this.#host, entry), options);
@@ -492,7 +500,7 @@ export class FileStore {
     try {
       const record = session.catalog.content(session.database, entry.id);
       if (record === undefined || record.length !== entry.size) throw missingRecord(entry.id);
-      return new ObjectFile(await openObject(this.#host, this.#objects, record, signal), options, end);
+      return new ObjectFile(await openContent(this.#host, this.#objects, record, signal), options, end);
     } catch (error) {
       end();
       throw error;

@@ -40,9 +40,7 @@ export class Garbage {
   /** Begins to collect, unless it is being done. Never rejects: what fails is a warning, and done at the next open. */
   collect(): Promise<void> {
     this.#isWanted = true;
-    this.#running ??= this.#run().finally(() => {
-      this.#running = undefined;
-    });
+    this.#running ??= Promise.resolve().then(() => this.#run());
     return this.#running;
   }
 
@@ -63,6 +61,9 @@ export class Garbage {
       const why = error instanceof Error ? error.message : String(error);
       const message = `Removed files of the store still take up space (${why}). It is tried again when the vault is opened.`;
       this.#session.host.report({ type: "warning", message });
+    } finally {
+      // In the turn that found nothing more to do: who asks later begins anew.
+      this.#running = undefined;
     }
   }
 

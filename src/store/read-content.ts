@@ -6,8 +6,14 @@
 import { ReadableStream } from "node:stream/web";
 import { equal, hex } from "../bytes.ts";
 import { type ByteRange, FileReader } from "../envelope/file-reader.ts";
+import type { OpenFields } from "../envelope/beginning.ts";
 import { vaultAccess } from "../envelope/key-access.ts";
-import { type OpenedEnvelope, openEnvelope } from "../envelope/open-envelope.ts";
+import {
+  type KnownEnvelope,
+  type OpenedEnvelope,
+  openEnvelope,
+  openKnownEnvelope,
+} from "../envelope/open-envelope.ts";
 import type { SourceFile } from "../envelope/source-file.ts";
 import { DamagedError, isCofferError } from "../errors.ts";
 import type { ContentRecord, EntryRecord } from "../formats/records/tables.ts";
@@ -38,10 +44,12 @@ export interface StoredFile extends AsyncDisposable {
   close(): Promise<void>;
 }
 
+type AnyEnvelope = KnownEnvelope & Partial<OpenedEnvelope>;
+
 /** An object and its proven beginning. Who holds it closes both. */
-export interface OpenedObject {
+export interface OpenedObject<Envelope extends KnownEnvelope = OpenedEnvelope> {
   readonly source: SourceFile;
-  readonly opened: OpenedEnvelope;
+  readonly opened: Envelope;
 }
 
 /** Opens a small content. @throws DamagedError, and what the CMK answers. */
@@ -70,10 +78,26 @@ export async function openObject(
   record: ContentRecord,
   signal: AbortSignal,
 ): Promise<OpenedObject> {
-  const object = await openUnproven(host, objects, record.id, signal);
-  if (isMeant(object.opened, record)) return object;
-  await closeObject(object);
-  throw damagedContent("other");
+  const object = await openUnproven(host, objects, record.id, signal, openEnvelope);
+  await assertMeant(object, record);
+  return object;
+}
+
+/**
+ * Opens an object as far as it can be: what of it is damaged or gone, its end too, shows when it is read.
+ * @throws as {@link openObject}.
+ */
+export async function openDamagedObject(
+  host: FileStoreHost,
+  objects: Objects,
+  record: ContentRecord,
+  signal: AbortSignal,
+): Promise<OpenedObject<KnownEnvelope>> {
+  const object = await openUnproven(host, objects, record.id, signal, (source, fields) =>
+    openKnownEnvelope(source, record.length, fields),
+  );
+  await assertMeant(object, record);
+  return object;
 }
 
 /**
@@ -86,7 +110,7 @@ export async function learnContent(
   id: Uint8Array,
   signal: AbortSignal,
 ): Promise<ContentRecord> {
-  const object = await openUnproven(host, objects, id, signal);
+  const object = await openUnproven(host, objects, id, signal, openEnvelope);
   try {
     const { head, headerTag, plan } = object.opened;
     if (!equal(head.fileId, id)) throw damagedContent("other");
@@ -96,17 +120,18 @@ export async function learnContent(
   }
 }
 
-async function openUnproven(
+async function openUnproven<Envelope extends KnownEnvelope>(
   host: FileStoreHost,
   objects: Objects,
   id: Uint8Array,
   signal: AbortSignal,
-): Promise<OpenedObject> {
+  open: (source: SourceFile, fields: OpenFields) => Promise<Envelope>,
+): Promise<OpenedObject<Envelope>> {
   const source = await objects.open(id);
   if (source === undefined) throw missingContent();
   try {
     const access = vaultAccess(host.kms());
-    const opened = await openEnvelope(source, { access, context: {}, report: host.report, signal });
+    const opened = await open(source, { access, context: {}, report: host.report, signal });
     wipe(opened.dek);
     return { source, opened };
   } catch (error) {
@@ -115,18 +140,22 @@ async function openUnproven(
   }
 }
 
-async function closeObject({ source, opened }: OpenedObject): Promise<void> {
+async function closeObject({ source, opened }: OpenedObject<AnyEnvelope>): Promise<void> {
   opened.segments.close();
   wipe(opened.lastPlaintext);
   await source.handle.close().catch(() => undefined);
 }
 
-function isMeant({ head, headerTag, plan }: OpenedEnvelope, record: ContentRecord): boolean {
-  return (
+/** Closes an object that is not the one that its record means. @throws DamagedError. */
+async function assertMeant(object: OpenedObject<AnyEnvelope>, record: ContentRecord): Promise<void> {
+  const { head, headerTag, plan } = object.opened;
+  const isMeant =
     equal(head.fileId, record.id) &&
     equal(headerTag, record.headerTag) &&
-    plan.plaintextBytes === record.length
-  );
+    plan.plaintextBytes === record.length;
+  if (isMeant) return;
+  await closeObject(object);
+  throw damagedContent("other");
 }
 
 /** A small content, whole in memory until it is closed. Takes the bytes over. */
@@ -192,7 +221,7 @@ export class ObjectFile implements StoredFile {
   #isClosed = false;
 
   /** Takes the object over. @param onClose told once, when nobody reads the object any more. */
-  constructor({ source, opened }: OpenedObject, options: ReadOptions, onClose: () => void) {
+  constructor({ source, opened }: OpenedObject<KnownEnvelope>, options: ReadOptions, onClose: () => void) {
     this.#reader = new FileReader(source, opened, options);
     this.size = this.#reader.size;
     this.#segmentBytes = opened.plan.segmentPlaintextBytes;

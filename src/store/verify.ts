@@ -29,7 +29,7 @@ export type StoreProblem =
   | { readonly problem: "names"; readonly path: string; readonly count: number }
   /** The content is not there. */
   | { readonly problem: "missing"; readonly path: string }
-  /** Parts of the content do not verify, or all of it. */
+  /** Parts of the content do not verify, or all of it. Without any part, bytes were added to it that mean nothing. */
   | { readonly problem: "damaged"; readonly path: string; readonly ranges: readonly DamagedRange[] }
   /** The content could not be read: the drive reports an error, or something else was put into its place. */
   | { readonly problem: "unreadable"; readonly path: string; readonly errno: string }
@@ -66,6 +66,8 @@ const READ_BYTES = 1_048_576;
 export interface Verifying {
   readonly signal: AbortSignal;
   readonly open: (entry: WalkedEntry["record"]) => Promise<StoredFile>;
+  /** Opens what can be read of a content. */
+  readonly openDamaged: (entry: WalkedEntry["record"]) => Promise<StoredFile>;
   /** Performs work while no name changes. */
   readonly alone: <T>(work: () => Promise<T>) => Promise<T>;
 }
@@ -76,7 +78,7 @@ export async function verifyStore(
   options: VerifyOptions,
   verifying: Verifying,
 ): Promise<StoreVerification> {
-  const { signal, open } = verifying;
+  const { signal, open, openDamaged } = verifying;
   const problems: StoreProblem[] = [];
   const tell = (problem: StoreProblem): void => {
     problems.push(problem);
@@ -93,7 +95,14 @@ export async function verifyStore(
     const progress = new Progress(options.onProgress, bytes);
     await concurrently(files, AT_ONCE, async (entry) => {
       signal.throwIfAborted();
-      await checkFile(session, entry, { open, signal, tell, progress, isDeep: options.contents ?? true });
+      await checkFile(session, entry, {
+        open,
+        openDamaged,
+        signal,
+        tell,
+        progress,
+        isDeep: options.contents ?? true,
+      });
     });
     await checkObjects(session, walked, verifying, tell);
     await progress.finish();
@@ -133,8 +142,7 @@ async function gather(
   return found;
 }
 
-interface FileCheck {
-  readonly open: Verifying["open"];
+interface FileCheck extends Pick<Verifying, "open" | "openDamaged"> {
   readonly signal: AbortSignal;
   readonly tell: Tell;
   readonly progress: Progress;
@@ -148,10 +156,10 @@ async function checkFile(
 ): Promise<void> {
   const path = parts.join("/");
   try {
-    const file = await check.open(record);
+    const { file, isWhole } = await openAny(record, check);
     try {
       const ranges = check.isDeep ? await damagedRanges(file, check) : [];
-      if (ranges.length > 0) check.tell({ problem: "damaged", path, ranges });
+      if (ranges.length > 0 || !isWhole) check.tell({ problem: "damaged", path, ranges });
       if (!check.isDeep) check.progress.add(record.size);
     } finally {
       await file.close();
@@ -167,6 +175,19 @@ async function checkFile(
     } else if (error.code !== "COFFER_DAMAGED") check.tell({ problem: "key", path, code: error.code });
     else if (error.reason === "missing") check.tell({ problem: "missing", path });
     else check.tell({ problem: "damaged", path, ranges: [{ start: 0, end: record.size }] });
+  }
+}
+
+/** Where the end of a content is damaged, the rest of it may be sound. */
+async function openAny(
+  record: WalkedEntry["record"],
+  { open, openDamaged, isDeep }: FileCheck,
+): Promise<{ readonly file: StoredFile; readonly isWhole: boolean }> {
+  try {
+    return { file: await open(record), isWhole: true };
+  } catch (error) {
+    if (!isDeep || !isCofferError(error, "COFFER_DAMAGED")) throw error;
+    return { file: await openDamaged(record), isWhole: false };
   }
 }
 

@@ -263,27 +263,33 @@ async function writeObject(
   writeBody: (object: NewObject, beginning: NewBeginning) => Promise<number>,
 ): Promise<NewContent> {
   const { id, keyId, isDurable, signal } = options;
-  const beginning = await makeBeginning(vaultAccess(host.kms(), keyId), {
-    fileId: id,
-    context: {},
-    storeContext: false,
-    segmentPlaintextBytes: sizeBytes < LONG_BYTES ? SHORT_SEGMENT_BYTES : DEFAULT_SEGMENT_BYTES,
-    createdAtMs: 0,
-    signal,
-  });
+  // Meanwhile the data key is made.
+  const creating = objects.create(id);
+  creating.catch(() => undefined);
   try {
-    const object = await objects.create(id);
+    const beginning = await makeBeginning(vaultAccess(host.kms(), keyId), {
+      fileId: id,
+      context: {},
+      storeContext: false,
+      segmentPlaintextBytes: sizeBytes < LONG_BYTES ? SHORT_SEGMENT_BYTES : DEFAULT_SEGMENT_BYTES,
+      createdAtMs: 0,
+      signal,
+    });
     try {
+      const object = await creating;
       const size = await writeBody(object, beginning);
       signal.throwIfAborted();
       await object.finish(isDurable);
       return { id, size, headerTag: beginning.headerTag };
-    } catch (error) {
-      await object.discard();
-      throw error;
+    } finally {
+      beginning.segments.close();
     }
-  } finally {
-    beginning.segments.close();
+  } catch (error) {
+    await creating.then(
+      (object) => object.discard(),
+      () => undefined,
+    );
+    throw error;
   }
 }
 

@@ -6,7 +6,7 @@
 import { mkdirSync, readdirSync, readFileSync, rmSync } from "node:fs";
 import { join } from "node:path";
 import { isCofferError, openVault, recovery } from "../../dist/index.js";
-import { differenceOf, readTree, writeTree } from "./trees.mjs";
+import { damagedTree, differenceOf, readTree, writeTree } from "./trees.mjs";
 
 const [samples, work] = process.argv.slice(2);
 const sample = JSON.parse(readFileSync(join(samples, "sample.json"), "utf8"));
@@ -20,26 +20,6 @@ const trees = new Map();
 function treeOf(name) {
   if (!trees.has(name)) trees.set(name, readTree(join(samples, name)));
   return trees.get(name);
-}
-
-/** Returns the tree that a case describes. */
-function damaged({ tree, file, kind, at, bit, length }) {
-  const copy = new Map(treeOf(tree));
-  if (kind === "whole") return copy;
-  const entry = copy.get(file);
-  const bytes = Buffer.from(entry.bytes);
-  if (kind === "delete") {
-    copy.delete(file);
-    return copy;
-  }
-  if (kind === "empty") {
-    copy.set(file, { ...entry, bytes: Buffer.alloc(0) });
-    return copy;
-  }
-  if (kind === "flip") bytes[at] ^= 1 << bit;
-  if (kind === "zero") bytes.fill(0, at, Math.min(at + length, bytes.length));
-  copy.set(file, { ...entry, bytes: kind === "cut" ? bytes.subarray(0, at) : bytes });
-  return copy;
 }
 
 class Bad extends Error {}
@@ -111,7 +91,7 @@ async function judgeSalvaged(vault) {
 }
 
 async function judge(damage) {
-  const before = damaged(damage);
+  const before = damagedTree(treeOf, damage);
   writeTree(vaultPath, before);
   const notices = [];
   let code;
@@ -146,7 +126,7 @@ async function judge(damage) {
 
 /** What a process that ended in the middle has left: every byte of the database, and a way to what is in it. */
 async function judgeAfterDeath(damage) {
-  const before = damaged(damage);
+  const before = damagedTree(treeOf, damage);
   const after = readTree(vaultPath);
   const isKept = after.has("db-1.keep");
   for (const [path, { kind, bytes }] of before) {

@@ -20,3 +20,17 @@ export function differenceOf(
   before: ReadonlyMap<string, Entry>,
   after: ReadonlyMap<string, Entry>,
 ): string | undefined;
+
+/** What a case does to one file of a tree. */
+export interface TreeDamage {
+  readonly tree: string;
+  /** `whole` leaves everything. */
+  readonly kind: "flip" | "cut" | "zero" | "delete" | "empty" | "whole";
+  readonly file?: string;
+  readonly at?: number;
+  readonly bit?: number;
+  readonly length?: number;
+}
+
+/** Returns a copy of the tree that a case names, damaged as it says. */
+export function damagedTree(treeOf: (name: string) => ReadonlyMap<string, Entry>, damage: TreeDamage): Tree;

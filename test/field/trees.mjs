@@ -47,3 +47,22 @@ export function differenceOf(before, after) {
   for (const path of after.keys()) if (!before.has(path)) return `${path} is new`;
   return undefined;
 }
+
+export function damagedTree(treeOf, { tree, file, kind, at, bit, length }) {
+  const copy = new Map(treeOf(tree));
+  if (kind === "whole") return copy;
+  const entry = copy.get(file);
+  const bytes = Buffer.from(entry.bytes);
+  if (kind === "delete") {
+    copy.delete(file);
+    return copy;
+  }
+  if (kind === "empty") {
+    copy.set(file, { ...entry, bytes: Buffer.alloc(0) });
+    return copy;
+  }
+  if (kind === "flip") bytes[at] ^= 1 << bit;
+  if (kind === "zero") bytes.fill(0, at, Math.min(at + length, bytes.length));
+  copy.set(file, { ...entry, bytes: kind === "cut" ? bytes.subarray(0, at) : bytes });
+  return copy;
+}

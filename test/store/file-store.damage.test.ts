@@ -51,6 +51,55 @@ test("two objects exchanged, one removed and one altered are each found at use, 
   expect(ranges).toEqual([{ start: 196_608, end: 262_144 }]);
 });
 
+function flipped(bytes: Buffer, fromEnd: number): Buffer {
+  bytes.writeUInt8(bytes.readUInt8(bytes.length - fromEnd) ^ 1, bytes.length - fromEnd);
+  return bytes;
+}
+
+const LAST_SEGMENT_BYTES = (300_000 % 65_536) + 32;
+
+test.each([
+  ["its last segment altered", (bytes: Buffer) => flipped(bytes, 1), 262_144],
+  ["its length field altered", (bytes: Buffer) => flipped(bytes, LAST_SEGMENT_BYTES), 262_144],
+  ["the last segment cut off", (bytes: Buffer) => bytes.subarray(0, -LAST_SEGMENT_BYTES), 262_144],
+  ["half of it cut off", (bytes: Buffer) => bytes.subarray(0, 150_000), 131_072],
+  ["something behind it", (bytes: Buffer) => Buffer.concat([bytes, Buffer.from("x")]), 300_000],
+] as const)(
+  "an object with %s is refused whole, and read around on request [F-242]",
+  async (_, alter, start) => {
+    const { vault, directory } = await storeGround();
+    await vault.store.write("a/x", bytesOf(300_000));
+    const [path] = (await objectPaths(directory)) as [string];
+    const bytes = await readFile(path);
+    await writeFile(path, alter(bytes));
+    const lost = start === 300_000 ? [] : [{ start, end: 300_000 }];
+    await expect(vault.store.read("a/x")).rejects.toMatchObject({ code: "COFFER_DAMAGED" });
+    await expect(vault.store.open("a/x")).rejects.toMatchObject({ code: "COFFER_DAMAGED" });
+    const { problems } = await vault.store.verify();
+    expect(problems).toEqual([{ problem: "damaged", path: "a/x", ranges: lost }]);
+    const expected = Buffer.from(bytesOf(300_000)).fill(0, start);
+    const told: { start: number; end: number }[] = [];
+    const onDamage = (range: { start: number; end: number }): void => {
+      const last = told.at(-1);
+      if (last?.end === range.start) last.end = range.end;
+      else told.push({ start: range.start, end: range.end });
+    };
+    const around = Buffer.concat(await all(await vault.store.readStream("a/x", { onDamage })));
+    expect(around.equals(expected)).toBe(true);
+    expect(told).toEqual(lost);
+    told.length = 0;
+    const given = join(directory, "..", "given");
+    await expect(vault.store.exportTo("a", given)).resolves.toMatchObject({
+      files: 0,
+      damaged: 1,
+      skipped: 1,
+    });
+    await expect(vault.store.exportTo("a", given, { onDamage })).resolves.toMatchObject({ files: 1 });
+    expect((await readFile(join(given, "x"))).equals(expected)).toBe(true);
+    expect(told).toEqual(lost);
+  },
+);
+
 test("an object that no record names is reported, and never removed [F-239]", async () => {
   const ground = await storeGround();
   await ground.vault.store.write("x", bytesOf(50_000));
