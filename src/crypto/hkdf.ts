@@ -12,6 +12,8 @@ export type { HashName } from "./hmac.ts";
 
 const DIGEST_BYTES: Readonly<Record<HashName, number>> = { sha256: 32, sha384: 48, sha512: 64 };
 const MAX_BLOCKS = 255;
+/** T(i−1) ‖ info ‖ i, wiped after each call, which ends before the next begins: memory costs as much as a hash. */
+const INPUT = /* @__PURE__ */ offHeap(1024);
 
 /**
  * Returns the first `lengthBytes` of T(1) ‖ T(2) ‖ …, with T(i) = HMAC(prk, T(i−1) ‖ info ‖ i), in a new array.
@@ -29,11 +31,12 @@ export function expand(
     throw new RangeError(`lengthBytes: expected 1 to ${MAX_BLOCKS * blockBytes}, got ${lengthBytes}`);
   }
   const okm = offHeap(lengthBytes);
-  // T(i−1) ‖ info ‖ i in one array: this runs for every message, and each further update costs a call.
-  const input = offHeap(blockBytes + info.length + 1);
+  // In one array: this runs for every message, and each further update costs a call.
+  const inputBytes = blockBytes + info.length + 1;
+  const input = inputBytes <= INPUT.length ? INPUT.subarray(0, inputBytes) : offHeap(inputBytes);
   input.set(info, blockBytes);
   for (let at = 0, i = 1; at < lengthBytes; at += blockBytes, i++) {
-    input[input.length - 1] = i;
+    input[inputBytes - 1] = i;
     const block = createHmac(hash, prk)
       .update(i === 1 ? input.subarray(blockBytes) : input)
       .digest();

@@ -48,6 +48,21 @@ export function seal(
   return sealWithSalt(key, salt, context, plaintext);
 }
 
+/** Returns `header ‖ sealed bytes` in one new array, else as {@link seal}. The header is not sealed: put it into the context. */
+export function sealAfter(
+  header: Uint8Array,
+  key: Uint8Array,
+  context: Uint8Array,
+  plaintext: Uint8Array,
+): Uint8Array<ArrayBuffer> {
+  assertSealInput(key, context, plaintext);
+  const bytes = new Uint8Array(header.length + SEAL_OVERHEAD_BYTES + plaintext.length);
+  bytes.set(header);
+  const salt = randomFor(SEAL_SALT_BYTES, u32(context.length), context, plaintext);
+  sealInto(bytes.subarray(header.length), key, salt, context, plaintext);
+  return bytes;
+}
+
 /**
  * Seals with a given salt: for known answers only. A salt that repeats under one key and context, with another
  * plaintext, breaks both messages.
@@ -60,9 +75,21 @@ export function sealWithSalt(
 ): Uint8Array<ArrayBuffer> {
   assertSealInput(key, context, plaintext);
   assertBytes("salt", salt, SEAL_SALT_BYTES);
+  const sealed = new Uint8Array(SEAL_OVERHEAD_BYTES + plaintext.length);
+  sealInto(sealed, key, salt, context, plaintext);
+  return sealed;
+}
+
+/** Fills `sealed`, which has exactly the length for it. */
+function sealInto(
+  sealed: Uint8Array,
+  key: Uint8Array,
+  salt: Uint8Array,
+  context: Uint8Array,
+  plaintext: Uint8Array,
+): void {
   const derived = derive(key, salt, context);
   try {
-    const sealed = new Uint8Array(SEAL_OVERHEAD_BYTES + plaintext.length);
     sealed.set(salt);
     sealed.set(derived.subarray(COMMITMENT_AT), SEAL_SALT_BYTES);
     sealGcmInto(sealed.subarray(HEADER_BYTES), {
@@ -71,7 +98,6 @@ export function sealWithSalt(
       aad: NO_AAD,
       plaintext,
     });
-    return sealed;
   } finally {
     wipe(derived);
   }

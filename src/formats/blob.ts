@@ -6,7 +6,7 @@
  */
 import { assertBytes, concat, hex, readU32, u32 } from "../bytes.ts";
 import { AuthenticationError, MalformedError } from "../crypto/failures.ts";
-import { open, seal } from "../crypto/seal.ts";
+import { open, sealAfter } from "../crypto/seal.ts";
 import { InvalidCiphertextError, UnsupportedFormatError } from "../errors.ts";
 import { MAX_SEAL_BYTES } from "../limits.ts";
 import { blobContext, ID_BYTES, VAULT_HINT_BYTES } from "./key-schedule.ts";
@@ -121,7 +121,7 @@ export function sealBlob(
   plaintext: Uint8Array,
 ): Uint8Array<ArrayBuffer> {
   const headerBytes = encodeBlobHeader(header);
-  return concat(headerBytes, seal(kenc, blobContext(headerBytes, cec), plaintext));
+  return sealAfter(headerBytes, kenc, blobContext(headerBytes, cec), plaintext);
 }
 
 /** Returns the 32 header bytes. @throws RangeError for a field of the wrong length. */
