@@ -69,7 +69,7 @@ const USUAL = {
   memoryBytes: 64 * MIB,
   peerRounds: 3,
   peerBytes: 16 * MIB,
-  fileRounds: 3,
+  fileRounds: 5,
   fileBytes: GIB,
   partBytes: 256 * MIB,
   shortBytes: 12 * MIB,
