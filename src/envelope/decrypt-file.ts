@@ -4,7 +4,7 @@
  */
 import { wipe } from "../secret.ts";
 import { workOnBody } from "./body-work.ts";
-import { DestinationFile } from "./destination-file.ts";
+import { DestinationFile, lookAt } from "./destination-file.ts";
 import type { EnvelopeGround } from "./envelope-ground.ts";
 import type { FileToFileOptions } from "./file-options.ts";
 import type { KeyAccess } from "./key-access.ts";
@@ -32,9 +32,11 @@ export async function decryptFileWith(
 ): Promise<DecryptedFile> {
   const { signal, overwrite = false, encryptionContext: context } = options;
   signal?.throwIfAborted();
+  const looking = lookAt(ground.fs, paths.destination);
+  looking.catch(() => undefined);
   const source = await openSource(ground.fs, paths.source);
   try {
-    await DestinationFile.check(ground.fs, paths.destination, { overwrite, source: source.stats });
+    await DestinationFile.check(ground.fs, paths.destination, { overwrite, source: source.stats }, looking);
     const opened = await openEnvelope(source, { access, context, report: ground.report, signal });
     wipe(opened.dek);
     try {

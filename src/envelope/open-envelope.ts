@@ -14,6 +14,8 @@ import { readExactly, type SourceFile } from "./source-file.ts";
 
 /** What is read at first: nearly always the whole beginning. */
 const FIRST_READ_BYTES = 8192;
+/** Files up to this length are read in one step: a second one costs more than their bytes. */
+const SHORT_FILE_BYTES = 131_072;
 
 /** A file whose length somebody else has proven; of its body nothing was opened. Who holds it wipes `dek` and closes `segments`. */
 export interface KnownEnvelope extends OpenedBeginning {
@@ -29,8 +31,12 @@ export interface OpenedEnvelope extends KnownEnvelope {
 
 /** Reads a file's beginning, whatever it says. @throws InvalidCiphertextError, UnsupportedFormatError, IoError. */
 export async function readBeginning(source: SourceFile): Promise<Uint8Array> {
+  return beginningOf(source, await readExactly(source, Math.min(source.stats.size, FIRST_READ_BYTES), 0));
+}
+
+/** @param first of the file, as much as was read. */
+async function beginningOf(source: SourceFile, first: Uint8Array): Promise<Uint8Array> {
   const { size } = source.stats;
-  const first = await readExactly(source, Math.min(size, FIRST_READ_BYTES), 0);
   const lengthBytes = fileBeginningLength(first);
   if (size < lengthBytes) throw cut();
   return lengthBytes <= first.length ? first.subarray(0, lengthBytes) : readExactly(source, lengthBytes, 0);
@@ -41,17 +47,17 @@ export async function readBeginning(source: SourceFile): Promise<Uint8Array> {
  * @throws InvalidCiphertextError, UnsupportedFormatError, WrongSecretError, IoError, and what the key's owner answers.
  */
 export async function openEnvelope(source: SourceFile, fields: OpenFields): Promise<OpenedEnvelope> {
-  const bytes = await readBeginning(source);
-  const layout = layoutOf(source.stats.size - bytes.length, bytes);
+  const { size } = source.stats;
+  const first = await readExactly(source, size <= SHORT_FILE_BYTES ? size : FIRST_READ_BYTES, 0);
+  const bytes = await beginningOf(source, first);
+  const layout = layoutOf(size - bytes.length, bytes);
   const opened = await openBeginning(bytes, fields);
   try {
     const plan = planOf(opened, layout);
     const last = plan.segments - 1;
-    const sealed = await readExactly(
-      source,
-      layout.lastSegmentBytes,
-      plan.sourceAt + last * opened.segments.segmentBytes,
-    );
+    const at = plan.sourceAt + last * opened.segments.segmentBytes;
+    const sealed =
+      first.length === size ? first.subarray(at) : await readExactly(source, layout.lastSegmentBytes, at);
     return { ...opened, plan, lastPlaintext: openLast(opened, last, sealed) };
   } catch (error) {
     wipe(opened.dek);
