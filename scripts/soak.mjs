@@ -21,7 +21,7 @@ const FILES = {
   tokens: "test/tokens/ckr-matrix.e2e.test.ts",
   "file-damage": "test/envelope/files.damage.test.ts",
   "store-damage": "test/store/store.damage.test.ts",
-  "large-file": "test/envelope/files.large.test.ts",
+  "large-file": ["test/envelope/files.large.test.ts", "test/store/store.large.test.ts"],
   store: [
     "test/store/file-store.model.test.ts",
     "test/store/crash-states.test.ts",
