@@ -13,15 +13,18 @@ import { expectTyped, settled, tryAll } from "./storage/fault-trials.ts";
 import { HOME, SimulatedDisk, type SyncFilter } from "./storage/simulated-disk.ts";
 import {
   badCrashes,
-  contentsOf,
+  contentsOf as keysOf,
   crashes,
   create,
   History,
-  inspect,
+  inspect as inspectWith,
   Inspector,
   open,
+  type Outcome,
   VAULT,
 } from "./storage/simulated-vault.ts";
+import { LARGE_BYTES, treeOf } from "./store/simulated-store.ts";
+import { bytesOf } from "./store/store-ground.ts";
 
 vi.setConfig({ testTimeout: TEST_TIMEOUT_MS });
 
@@ -35,11 +38,23 @@ interface Sample {
   readonly contents: string;
 }
 
-/** A vault of two keys and its backup. */
+/** Keys, aliases, ways in and all stored files. */
+async function contentsOf(disk: SimulatedDisk, vault: Vault): Promise<string> {
+  return `${await keysOf(disk, vault)}\n${await treeOf(disk, vault)}`;
+}
+
+function inspect(disk: SimulatedDisk, code?: string): Promise<Outcome> {
+  return inspectWith(disk, code, contentsOf);
+}
+
+/** A vault of two keys, with files in the index and in objects, and its backup. */
 async function sample(): Promise<Sample> {
   const disk = SimulatedDisk.empty();
   const { vault, code } = await create(disk);
   await vault.kms.createKey({ alias: "alias/first", description: "first" });
+  await vault.store.write("a/small", bytesOf(300));
+  await vault.store.write("a/large", bytesOf(LARGE_BYTES, 2), { metadata: { kind: "large" } });
+  await vault.store.write("b", bytesOf(70_000, 3));
   const contents = await contentsOf(disk, vault);
   await vault.close();
   const made = disk.killedAfter(disk.steps);
@@ -90,7 +105,7 @@ describe("restoreVault", () => {
   test("cut at any step leaves no vault, and can be called again, or the whole one; the backup stays [F-167]", async () => {
     const base = await sample();
     const history = await restored(base, await backedUp(base));
-    const inspector = new Inspector(base.code);
+    const inspector = new Inspector(base.code, inspect);
     expect(await badCrashes(history, inspector)).toEqual([]);
     expect(inspector.asked).toBeGreaterThan(200);
     let again = 0;
@@ -119,10 +134,12 @@ describe("restoreVault", () => {
     ["names in its database's folder", /vault\.new-[0-9a-f]+\/db-1$/u],
     ["content of its header", /header\.\d\.tmp$/u],
     ["its batches", /\.log$/u],
+    ["a file of its store", /objects\/..\/[0-9a-f]+\.cof$/u],
+    ["names of its files", /objects\/..$/u],
     ["its name", new RegExp(`^${HOME}$`, "u")],
   ])("without the flush of %s some cut leaves a vault that is lost or torn", async (_, path) => {
     const base = await sample();
-    const inspector = new Inspector(base.code);
+    const inspector = new Inspector(base.code, inspect);
     const history = await restored(base, await backedUp(base, (_call, at) => path.test(at)));
     expect(await badCrashes(history, inspector)).not.toEqual([]);
   });

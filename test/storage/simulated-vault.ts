@@ -55,9 +55,13 @@ export async function contentsOf(disk: SimulatedDisk, vault: Vault): Promise<str
 export type Outcome = { readonly contents: string } | { readonly refused: string; readonly error: unknown };
 
 /** Opens the vault and reads all of it. Rejects with anything but a `CofferError`. */
-export async function inspect(disk: SimulatedDisk, code?: string): Promise<Outcome> {
+export async function inspect(
+  disk: SimulatedDisk,
+  code?: string,
+  contents: typeof contentsOf = contentsOf,
+): Promise<Outcome> {
   try {
-    return { contents: await contentsOf(disk, await open(disk, code)) };
+    return { contents: await contents(disk, await open(disk, code)) };
   } catch (error) {
     if (!isCofferError(error)) throw error;
     return { refused: [error.code, ...(error.reason === undefined ? [] : [error.reason])].join(" "), error };
@@ -70,10 +74,10 @@ export class Inspector {
   asked = 0;
   opened = 0;
   readonly #code: string | undefined;
-  readonly #inspect: typeof inspect;
+  readonly #inspect: (disk: SimulatedDisk, code?: string) => Promise<Outcome>;
   readonly #outcomes = new Map<string, Promise<Outcome>>();
 
-  constructor(code?: string, inspectOne: typeof inspect = inspect) {
+  constructor(code?: string, inspectOne: (disk: SimulatedDisk, code?: string) => Promise<Outcome> = inspect) {
     this.#code = code;
     this.#inspect = inspectOne;
   }
