@@ -3,7 +3,7 @@
  * them or those named; `store` is all of `store-…`. Prints a table; a run of all, or one with `--output`, writes the numbers as JSON.
  * `--quick` only shows that the benches work: its numbers mean nothing. `--full` takes the largest files, `--brief` smaller
  * ones, for a busy machine.
- * `--publish` puts the run into `bench/README.md`, with its picture.
+ * `--publish` puts the run into `bench/README.md`, with its picture, in place of the last one on the same version of Node.
  * @module
  */
 import { mkdir, readFile, writeFile } from "node:fs/promises";
@@ -198,14 +198,20 @@ async function keep(result) {
   await publish(result);
 }
 
-/** Replaces the last section of the README and the picture. */
+/** Replaces the README's section of this Node version, or adds one at its end; and the section's picture. */
 async function publish(result) {
+  const [major] = process.versions.node.split(".");
+  const heading = `## Last run on Node ${major}\n`;
+  const picture = `speed-node${major}.svg`;
+  const section = `${heading}\nOn ${result.measuredAt.slice(0, 10)}, in ${result.tookSeconds} seconds.\n\n![Rates](${picture})\n\n\`\`\`text\n${machineText(result)}\n${tableOf(result.lines)}\`\`\`\n`;
   const readme = await readFile(fileOf("README.md"), "utf8");
-  const heading = "## Last published run\n";
-  const section = `On ${result.measuredAt.slice(0, 10)}, in ${result.tookSeconds} seconds.\n\n![Rates](speed.svg)\n\n\`\`\`text\n${machineText(result)}\n${tableOf(result.lines)}\`\`\`\n`;
-  const kept = readme.slice(0, readme.indexOf(heading) + heading.length);
-  await writeFile(fileOf("README.md"), `${kept}\n${section}`);
-  await writeFile(fileOf("speed.svg"), pictureOf(result));
+  const sections = readme.split(/^(?=## )/mu);
+  const at = sections.findIndex((text) => text.startsWith(heading));
+  const isNotLast = at >= 0 && at < sections.length - 1;
+  if (at < 0) sections.push(`\n${section}`);
+  else sections[at] = `${section}${isNotLast ? "\n" : ""}`;
+  await writeFile(fileOf("README.md"), sections.join(""));
+  await writeFile(fileOf(picture), pictureOf(result));
 }
 
 function fileOf(path) {
