@@ -123,13 +123,18 @@ export class DestinationFile {
     this.beginFlush();
     try {
       await this.#flushing;
-      await this.handle.close();
+      // What is flushed can be named while it is closed, but not on every system.
+      const closing = this.handle.close();
+      closing.catch(() => undefined);
+      if (this.#fs.platform === "win32") await closing;
     } catch (error) {
       throw ioError(error, "write the destination", this.path);
     }
     if (this.#overwrite) await publishTemporary(this.#fs, this.temporaryPath, this.path);
     else await this.#publishWithoutReplacing();
     await syncFolder(this.#fs, dirname(this.path));
+    // Closed by now, or soon: a failure of that takes nothing back that was flushed.
+    await this.handle.close().catch(() => undefined);
   }
 
   /** Removes the temporary file. The error that led here is what counts, so this never fails. */

@@ -9,8 +9,11 @@ import { wipe } from "../secret.ts";
 import { takeTurn } from "./turns.ts";
 import { fromFailure, type WorkerAnswer, type WorkerJob } from "./worker-job.ts";
 
-/** Threads that wait for nothing are ended after this time, in milliseconds. */
-const IDLE_MS = 1000;
+/**
+ * Threads that have nothing to do are ended after this time, in milliseconds: starting them takes as long as 100 MiB of
+ * a file, which those who work on one file after another should pay once.
+ */
+const IDLE_MS = 5000;
 /** A thread that has not said by then that it is there is taken for one that never will, in milliseconds. */
 const START_MS = 10_000;
 /** More gain nothing: the kernel takes writes to one file one after another. */

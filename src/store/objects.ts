@@ -322,11 +322,14 @@ export class NewObject {
   async finish(isDurable: boolean): Promise<void> {
     try {
       if (isDurable) await this.handle.sync();
-      await this.handle.close();
+      // Meanwhile its name is flushed.
+      const closing = this.handle.close();
+      closing.catch(() => undefined);
+      if (isDurable) await this.#folderSync.run();
+      await closing;
     } catch (error) {
       throw ioError(error, "write a file of the store");
     }
-    if (isDurable) await this.#folderSync.run();
   }
 
   /** Removes the file. The error that led here is what counts, so this never fails. */
