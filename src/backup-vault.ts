@@ -27,13 +27,16 @@ export interface VaultBackup {
   readonly fileBytes: number;
 }
 
+/** Performs work while every object of the store stays as it is, with its keys. */
+export type ObjectKeeping = <T>(work: () => Promise<T>, signal: AbortSignal) => Promise<T>;
+
 /** See `Vault.backup`. */
 export async function backupVault(
   locking: VaultLocking,
   opening: VaultOpening,
   destination: string,
   options: BackupOptions,
-  holdObjects: () => () => void,
+  keepObjects: ObjectKeeping,
 ): Promise<VaultBackup> {
   assertPath("destination", destination);
   assertBackupOptions(options);
@@ -43,30 +46,32 @@ export async function backupVault(
     const signal = options.signal === undefined ? ended : AbortSignal.any([options.signal, ended]);
     signal.throwIfAborted();
     await assertPlace(opening, destination, overwrite);
-    // What is removed meanwhile stays until it is copied.
-    const release = holdObjects();
-    try {
+    const make = async (): Promise<VaultBackup> => {
       const snapshot = await unlocked.snapshot();
       try {
         const { records, lengthBytes } = await snapshot.check(signal);
-        const contents = hasObjects ? await snapshot.contents(signal) : [];
+        const wanted = hasObjects ? await snapshot.contents(signal) : undefined;
         const objects = new Objects(opening.fs, opening.directory);
-        const objectBytes = await measureObjects(objects, contents, signal);
+        const objectBytes = wanted === undefined ? 0 : await measureObjects(objects, wanted, signal);
         const progress = new Progress(onProgress, lengthBytes + objectBytes);
         const head = { backupId: randomId(), createdAtMs: opening.clock(), hasObjects };
-        const copied = objectsToBackUp(objects, contents, signal);
+        const copied = wanted === undefined ? none() : objectsToBackUp(objects, wanted, signal);
         const file = await DestinationFile.create(opening.fs, destination, overwrite);
         const fileBytes = await write(file, snapshot.backup(head, copied, signal), progress, signal);
         await progress.finish();
         const createdAt = new Date(head.createdAtMs);
-        return { createdAt, recordCount: records, objectCount: contents.length, fileBytes };
+        return { createdAt, recordCount: records, objectCount: wanted?.contents.length ?? 0, fileBytes };
       } finally {
         await snapshot.end();
       }
-    } finally {
-      release();
-    }
+    };
+    // What is removed meanwhile stays until it is copied; and a key that seals an object later would not be in the records.
+    return hasObjects ? keepObjects(make, signal) : make();
   });
+}
+
+async function* none(): AsyncGenerator<never> {
+  // A backup without files has no objects.
 }
 
 /** What is in the vault's own directory goes when that goes, and is swept or taken for its own. */

@@ -12,7 +12,7 @@ import type { ContentRecord } from "./formats/records/tables.ts";
 import type { ExpectedObject, ExpectedObjects } from "./keystore/file-references.ts";
 import type { FileSystem } from "./storage/file-system.ts";
 import { concurrently } from "./store/concurrently.ts";
-import { isMeant } from "./store/object-check.ts";
+import { judgeObject } from "./store/object-check.ts";
 import { Objects } from "./store/objects.ts";
 
 export interface StoreOptions {
@@ -100,7 +100,7 @@ async function judgeExpected(
 /** Closes the object. */
 async function isRight(source: SourceFile, content: ContentRecord): Promise<boolean> {
   try {
-    return await isMeant(source, content);
+    return (await judgeObject(source, content)) === "meant";
   } finally {
     await source.handle.close().catch(() => undefined);
   }

@@ -18,6 +18,7 @@ import {
   proveDatabase,
   writeRecords,
 } from "./keystore/backup-records.ts";
+import { RecordedKeys } from "./keystore/recorded-keys.ts";
 import { openRoot, wayInOf } from "./keystore/slots/way-in.ts";
 import { unlessDamaged } from "./keystore/stored-record.ts";
 import { VaultKeys } from "./keystore/vault-keys.ts";
@@ -196,11 +197,13 @@ async function fill(
 class BackupReading {
   readonly #backup: OpenBackup;
   readonly #contents = new Map<string, ContentRecord>();
+  readonly #keys: RecordedKeys;
   readonly #objects: RestoredObjects;
 
   constructor(backup: OpenBackup, place: ObjectPlace | undefined) {
     this.#backup = backup;
-    this.#objects = new RestoredObjects(this.#contents, place);
+    this.#keys = new RecordedKeys(backup.keys);
+    this.#objects = new RestoredObjects(this.#contents, this.#keys, place);
   }
 
   get objects(): ObjectCounts {
@@ -220,6 +223,7 @@ class BackupReading {
       if (head.hasObjects) await this.#objects.finish();
     } finally {
       await this.#objects.close();
+      this.#keys.wipe();
     }
   }
 
@@ -237,7 +241,10 @@ class BackupReading {
 
   #note([key, value]: BackupRecord): void {
     // The check of all records refuses what does not open.
-    const content = unlessDamaged(() => openContentRecord(this.#backup.keys, key, value));
+    const content = unlessDamaged(() => {
+      this.#keys.note(key, value);
+      return openContentRecord(this.#backup.keys, key, value);
+    });
     if (content !== undefined) this.#contents.set(hex(content.id), content);
   }
 }

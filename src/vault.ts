@@ -155,14 +155,18 @@ export class Vault extends VaultFiles {
 
   /**
    * Writes all keys, aliases, ways in and stored files, as they are at this moment, into one file, while the vault is
-   * in use. Every record is checked first, and every object while it is copied. The file opens with the ways in of this moment, for ever; nothing in it is in
-   * clear. It appears under its name whole, or not at all. {@link restoreVault} reads it.
+   * in use. Every record is checked first, and every object while it is copied: it is the one that is meant, and its
+   * key is in the backup. `store.rewrapAll` waits for it, and it for that. The file opens with the ways in of this
+   * moment, for ever; nothing in it is in clear. It appears under its name whole, or not at all.
+   * {@link restoreVault} reads it.
    * @param destination path of the file, outside the vault.
    * @throws AlreadyExistsError without `overwrite`. @throws InvalidArgumentError reason `inside-vault`.
    * @throws DamagedError for a vault that is not sound; then no file is made. @throws LockedError, IoError.
    */
   backup(destination: string, options: BackupOptions = {}): Promise<VaultBackup> {
-    return backupVault(this.#locking, this.#opening, destination, options, () => this.store.holdObjects());
+    return backupVault(this.#locking, this.#opening, destination, options, (work, signal) =>
+      this.store.keepObjects(work, signal),
+    );
   }
 
   /**

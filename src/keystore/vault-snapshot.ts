@@ -17,6 +17,7 @@ import {
   recordsToBackUp,
 } from "./backup-records.ts";
 import { sealBackup } from "./backup-file.ts";
+import { RecordedKeys } from "./recorded-keys.ts";
 import type { VaultKeys } from "./vault-keys.ts";
 
 export class VaultSnapshot {
@@ -24,12 +25,17 @@ export class VaultSnapshot {
   readonly #keys: VaultKeys;
   readonly #records: StoreSnapshot;
   readonly #ended: AbortSignal;
-  readonly #wipe = (): void => this.#keys.wipe();
+  readonly #recorded: RecordedKeys;
+  readonly #wipe = (): void => {
+    this.#keys.wipe();
+    this.#recorded.wipe();
+  };
 
   /** Takes keys and records over. The keys are wiped at the end, or at once when `ended` aborts. */
   constructor(header: ParsedHeader, keys: VaultKeys, records: StoreSnapshot, ended: AbortSignal) {
     this.header = header;
     this.#keys = keys;
+    this.#recorded = new RecordedKeys(keys);
     this.#records = records;
     this.#ended = ended;
     if (ended.aborted) this.#wipe();
@@ -51,16 +57,22 @@ export class VaultSnapshot {
     yield* sealBackup(head, this.header, this.#keys, backupFrames(this.#entries(signal), objects));
   }
 
-  /** The records of contents that lie in objects. @throws DamagedError, IoError, the signal's reason. */
-  async contents(signal: AbortSignal): Promise<ContentRecord[]> {
+  /**
+   * The records of contents that lie in objects, and the CMKs, for as long as this lasts.
+   * @throws DamagedError, IoError, the signal's reason.
+   */
+  async contents(
+    signal: AbortSignal,
+  ): Promise<{ readonly contents: readonly ContentRecord[]; readonly keys: RecordedKeys }> {
     const contents: ContentRecord[] = [];
     for await (const entries of this.#entries(signal)) {
       for (const [key, value] of entries) {
+        this.#recorded.note(key, value);
         const content = openContentRecord(this.#keys, key, value);
         if (content !== undefined) contents.push(content);
       }
     }
-    return contents;
+    return { contents, keys: this.#recorded };
   }
 
   /** Idempotent. */

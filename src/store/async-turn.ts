@@ -1,40 +1,79 @@
 /**
- * Work that may go on together, and work that must be alone: who waits to be alone is not passed by those that come
- * later.
+ * Work that may go on together, and work that must be alone. Who comes first begins first: who waits to be alone is
+ * not passed by those that come later.
  * @module
  */
 
-export class AsyncTurn {
-  readonly #sharing = new Set<Promise<unknown>>();
-  #alone: Promise<unknown> = Promise.resolve();
-  #waiting = 0;
+interface Waiting {
+  readonly isAlone: boolean;
+  readonly begin: () => void;
+}
 
-  /** Performs work together with other shared work. */
-  async shared<T>(work: () => Promise<T>): Promise<T> {
-    while (this.#waiting > 0) await this.#alone.catch(() => undefined);
-    const running = work();
-    this.#sharing.add(running);
+export class AsyncTurn {
+  #sharing = 0;
+  #isTaken = false;
+  readonly #waiting: Waiting[] = [];
+
+  /** Performs work together with other shared work. @throws the signal's reason, when it aborts before the work begins. */
+  shared<T>(work: () => Promise<T>, signal?: AbortSignal): Promise<T> {
+    return this.#perform(false, work, signal);
+  }
+
+  /** Performs work while no other is going on. @throws as {@link AsyncTurn.shared}. */
+  alone<T>(work: () => Promise<T>, signal?: AbortSignal): Promise<T> {
+    return this.#perform(true, work, signal);
+  }
+
+  async #perform<T>(isAlone: boolean, work: () => Promise<T>, signal: AbortSignal | undefined): Promise<T> {
+    signal?.throwIfAborted();
+    if (this.#waiting.length === 0 && this.#isFree(isAlone)) this.#take(isAlone);
+    else await this.#wait(isAlone, signal);
     try {
-      return await running;
+      return await work();
     } finally {
-      this.#sharing.delete(running);
+      if (isAlone) this.#isTaken = false;
+      else this.#sharing -= 1;
+      this.#admit();
     }
   }
 
-  /** Performs work while no other is going on. */
-  async alone<T>(work: () => Promise<T>): Promise<T> {
-    this.#waiting += 1;
-    const before = this.#alone;
-    const running = (async () => {
-      await before.catch(() => undefined);
-      await Promise.allSettled(this.#sharing);
-      return work();
-    })();
-    this.#alone = running;
-    try {
-      return await running;
-    } finally {
-      this.#waiting -= 1;
+  #isFree(isAlone: boolean): boolean {
+    return !this.#isTaken && !(isAlone && this.#sharing > 0);
+  }
+
+  #take(isAlone: boolean): void {
+    if (isAlone) this.#isTaken = true;
+    else this.#sharing += 1;
+  }
+
+  /** Resolves with the turn taken. */
+  #wait(isAlone: boolean, signal: AbortSignal | undefined): Promise<void> {
+    return new Promise((resolve, reject) => {
+      const begin = (): void => {
+        signal?.removeEventListener("abort", onAbort);
+        resolve();
+      };
+      const waiting = { isAlone, begin };
+      const onAbort = (): void => {
+        this.#waiting.splice(this.#waiting.indexOf(waiting), 1);
+        reject(signal?.reason as Error);
+        // It may have been all that the next ones waited for.
+        this.#admit();
+      };
+      this.#waiting.push(waiting);
+      signal?.addEventListener("abort", onAbort, { once: true });
+    });
+  }
+
+  #admit(): void {
+    for (
+      let [next] = this.#waiting;
+      next !== undefined && this.#isFree(next.isAlone);
+      [next] = this.#waiting
+    ) {
+      this.#waiting.shift();
+      this.#take(next.isAlone);
+      next.begin();
     }
   }
 }

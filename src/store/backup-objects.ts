@@ -10,11 +10,12 @@ import { DamagedError } from "../errors.ts";
 import { type BackupItem, damagedBackup } from "../formats/backup.ts";
 import type { ContentRecord } from "../formats/records/tables.ts";
 import type { BackupObject } from "../keystore/backup-records.ts";
+import type { RecordedKeys } from "../keystore/recorded-keys.ts";
 import { syncFolder } from "../storage/atomic-file.ts";
 import { FILE_MODE, type FileHandle, type FileSystem } from "../storage/file-system.ts";
 import { ioError } from "../storage/io-error.ts";
 import { concurrently } from "./concurrently.ts";
-import { isMeant, ObjectCheck } from "./object-check.ts";
+import { judgeObject, ObjectCheck, type ObjectVerdict } from "./object-check.ts";
 import { Objects } from "./objects.ts";
 
 const READ_BYTES = 1_048_576;
@@ -22,15 +23,21 @@ const READ_BYTES = 1_048_576;
 /** Objects that are looked at, or flushed, at once: more than the threads that a runtime has for them gain nothing. */
 const AT_ONCE = 4;
 
+/** What a backup is to hold: contents, and the keys that open them. */
+export interface ContentsToBackUp {
+  readonly contents: readonly ContentRecord[];
+  readonly keys: RecordedKeys;
+}
+
 /**
- * Finds the objects of these contents and compares the beginning and the length of each with its record. Their
- * segments are not opened: `store.verify` does that.
- * @returns their length in all. @throws DamagedError for one that is missing or another. @throws IoError, the signal's
- *   reason.
+ * Finds the objects of these contents, compares the beginning and the length of each with its record, and opens its
+ * data key. Their segments are not opened: `store.verify` does that.
+ * @returns their length in all. @throws DamagedError for one that is missing or another, or under a key that is not
+ *   among `keys`. @throws IoError, the signal's reason.
  */
 export async function measureObjects(
   objects: Objects,
-  contents: readonly ContentRecord[],
+  { contents, keys }: ContentsToBackUp,
   signal: AbortSignal,
 ): Promise<number> {
   let lengthBytes = 0;
@@ -38,7 +45,7 @@ export async function measureObjects(
     signal.throwIfAborted();
     const source = await openOrRefuse(objects, content);
     try {
-      if (!(await isMeant(source, content))) throw otherObject(content.id);
+      assertMeant(await judgeObject(source, content, keys), content.id);
       lengthBytes += source.stats.size;
     } finally {
       await source.handle.close().catch(() => undefined);
@@ -48,12 +55,12 @@ export async function measureObjects(
 }
 
 /**
- * Gives the objects of these contents, each opened when its turn has come, and compared with its record once more.
+ * Gives the objects of these contents, each opened when its turn has come, and judged by what is copied once more.
  * @throws as {@link measureObjects}.
  */
 export async function* objectsToBackUp(
   objects: Objects,
-  contents: readonly ContentRecord[],
+  { contents, keys }: ContentsToBackUp,
   signal: AbortSignal,
 ): AsyncGenerator<BackupObject> {
   for (const content of contents) {
@@ -61,7 +68,7 @@ export async function* objectsToBackUp(
     const source = await openOrRefuse(objects, content);
     try {
       const lengthBytes = source.stats.size;
-      yield { contentId: content.id, lengthBytes, pieces: piecesOf(source, content, signal) };
+      yield { contentId: content.id, lengthBytes, pieces: piecesOf(source, content, keys, signal) };
     } finally {
       await source.handle.close().catch(() => undefined);
     }
@@ -71,17 +78,18 @@ export async function* objectsToBackUp(
 async function* piecesOf(
   source: SourceFile,
   content: ContentRecord,
+  keys: RecordedKeys,
   signal: AbortSignal,
 ): AsyncGenerator<Uint8Array> {
   const { size } = source.stats;
-  const check = new ObjectCheck(content, size);
+  const check = new ObjectCheck(content, size, keys);
   for (let at = 0; at < size; at += READ_BYTES) {
     signal.throwIfAborted();
     const piece = await readExactly(source, Math.min(READ_BYTES, size - at), at);
-    if (!check.push(piece)) throw otherObject(content.id);
+    assertMeant((await check.push(piece)) ?? "meant", content.id);
     yield piece;
   }
-  if (!check.isMeant) throw otherObject(content.id);
+  assertMeant(check.verdict, content.id);
 }
 
 async function openOrRefuse(objects: Objects, { id }: ContentRecord): Promise<SourceFile> {
@@ -100,6 +108,7 @@ export interface ObjectPlace {
 /** Takes the objects of a backup one after another: each must be that of a record, and none may be missing. */
 export class RestoredObjects {
   readonly #contents: ReadonlyMap<string, ContentRecord>;
+  readonly #keys: RecordedKeys;
   readonly #place: ObjectPlace | undefined;
   readonly #objects: Objects | undefined;
   readonly #seen = new Set<string>();
@@ -112,9 +121,16 @@ export class RestoredObjects {
   #at = 0;
   #end = 0;
 
-  /** @param contents by id in hexadecimal digits. @param place undefined checks only. */
-  constructor(contents: ReadonlyMap<string, ContentRecord>, place: ObjectPlace | undefined) {
+  /**
+   * @param contents by id in hexadecimal digits. @param keys of the backup, lent. @param place undefined checks only.
+   */
+  constructor(
+    contents: ReadonlyMap<string, ContentRecord>,
+    keys: RecordedKeys,
+    place: ObjectPlace | undefined,
+  ) {
     this.#contents = contents;
+    this.#keys = keys;
     this.#place = place;
     this.#objects = place && new Objects(place.fs, place.directory);
   }
@@ -127,7 +143,8 @@ export class RestoredObjects {
   /** @throws DamagedError, IoError. */
   async take(item: Exclude<BackupItem, { kind: "record" }>): Promise<void> {
     if (item.kind === "object") return this.#begin(item.contentId, item.lengthBytes);
-    if (this.#check?.push(item.bytes) !== true) throw damagedBackup("object");
+    const verdict = (await this.#check?.push(item.bytes)) ?? "meant";
+    if (this.#check === undefined || verdict !== "meant") throw damagedBackup(fieldOf(verdict));
     try {
       await this.#handle?.write(item.bytes, this.#at);
     } catch (error) {
@@ -159,7 +176,7 @@ export class RestoredObjects {
     const content = this.#contents.get(name);
     if (content === undefined || this.#seen.has(name)) throw damagedBackup("object");
     this.#seen.add(name);
-    this.#check = new ObjectCheck(content, lengthBytes);
+    this.#check = new ObjectCheck(content, lengthBytes, this.#keys);
     [this.#at, this.#end] = [0, lengthBytes];
     const { fs } = this.#place ?? {};
     if (fs === undefined || this.#objects === undefined) return;
@@ -174,7 +191,7 @@ export class RestoredObjects {
   }
 
   async #finishObject(): Promise<void> {
-    if (this.#check?.isMeant !== true) throw damagedBackup("object");
+    if (this.#check?.verdict !== "meant") throw damagedBackup("object");
     this.#check = undefined;
     const handle = this.#handle;
     this.#handle = undefined;
@@ -205,8 +222,17 @@ async function flush(handle: FileHandle): Promise<void> {
   }
 }
 
-function otherObject(id: Uint8Array): DamagedError {
-  return refusal(id, "other", "is not the one that was written");
+/** The part of a backup that is not as it should be. */
+function fieldOf(verdict: ObjectVerdict): string {
+  return verdict === "key" ? "key" : "object";
+}
+
+/** @param verdict undefined for one whose beginning is not whole. @throws DamagedError. */
+function assertMeant(verdict: ObjectVerdict | undefined, id: Uint8Array): void {
+  if (verdict === "meant") return;
+  throw verdict === "key"
+    ? refusal(id, "key", "is sealed by a key that the vault does not have")
+    : refusal(id, "other", "is not the one that was written");
 }
 
 function refusal(id: Uint8Array, reason: string, what: string): DamagedError {

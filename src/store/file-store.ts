@@ -346,12 +346,15 @@ export class FileStore {
   /**
    * Seals the data keys of all files anew, after a rotation: under the newest version of the CMK that each has, or, with
    * `keyId`, under another one. Bodies stay as they are. What is as it should be is passed over, so that a call that was
-   * interrupted is made again. Who had an old data key keeps it: see {@link FileStore.reencrypt}.
+   * interrupted is made again. Waits for a backup that holds the files, and a backup waits for it: what seals a file
+   * must be in the same backup. Who had an old data key keeps it: see {@link FileStore.reencrypt}.
    * @throws NotFoundError for a key, KeyDisabledError, InvalidKeyStateError.
    */
   async rewrapAll(options: RenewOptions = {}): Promise<RewrappedStore> {
     assertStoreOptions("rewrapAll", options);
-    return this.#run(options, (session, signal) => rewrapContents(session, options, signal));
+    return this.#run(options, (session, signal) =>
+      this.#use.keyAreas.alone(() => rewrapContents(session, options, signal), signal),
+    );
   }
 
   /**
@@ -396,9 +399,19 @@ export class FileStore {
     await this.#run(options, () => this.#flush());
   }
 
-  /** Keeps the objects of removed files while somebody copies them. @returns what ends it. The vault calls it. */
-  holdObjects(): () => void {
-    return this.#use.hold();
+  /**
+   * Performs work while every object stays, those of removed files too, and no key area is written. The vault calls it.
+   * @throws the signal's reason, when it aborts while keys are still being exchanged.
+   */
+  keepObjects<T>(work: () => Promise<T>, signal: AbortSignal): Promise<T> {
+    return this.#use.keyAreas.shared(async () => {
+      const release = this.#use.hold();
+      try {
+        return await work();
+      } finally {
+        release();
+      }
+    }, signal);
   }
 
   /**

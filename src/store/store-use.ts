@@ -3,8 +3,11 @@
  * @module
  */
 import { hex } from "../bytes.ts";
+import { AsyncTurn } from "./async-turn.ts";
 
 export class StoreUse {
+  /** Those who copy whole objects share it; who writes key areas in place has it alone. */
+  readonly keyAreas: AsyncTurn = new AsyncTurn();
   readonly #readers = new Map<string, number>();
   readonly #writing = new Set<string>();
   readonly #staged = new Set<string>();

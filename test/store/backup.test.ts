@@ -3,14 +3,12 @@ import { join } from "node:path";
 import { expect, test } from "vitest";
 
 import { concat, equal } from "../../src/bytes.ts";
-import { encodeEndFrame, encodeObjectPrefix, encodeRecordFrame } from "../../src/formats/backup.ts";
+import { encodeEndFrame, encodeObjectPrefix } from "../../src/formats/backup.ts";
 import type { RestoreVaultOptions } from "../../src/index.ts";
-import { openBackup, type ReadExactly, readBackupHead, sealBackup } from "../../src/keystore/backup-file.ts";
-import { openRoot, wayInOf } from "../../src/keystore/slots/way-in.ts";
-import { VaultKeys } from "../../src/keystore/vault-keys.ts";
 import { cheapPassphrase } from "../../src/testing.ts";
 import { openVault, restoreVault } from "../../src/vault.ts";
-import { all, bytesOf, objectsOf, storeGround } from "./store-ground.ts";
+import { type OpenedFrames, resealedBackup } from "./resealed-backup.ts";
+import { bytesOf, objectsOf, storeGround } from "./store-ground.ts";
 
 const SECRET = "a passphrase for tests";
 
@@ -130,48 +128,6 @@ test("a backup and a restore of files can be given up", async () => {
   expect(await readdir(folder)).toEqual(["backup.coa", "vault"]);
 });
 
-interface OpenedFrames {
-  readonly records: Uint8Array;
-  readonly recordCount: number;
-  readonly objects: readonly Uint8Array[];
-}
-
-/** Makes a backup that its keys vouch for, and that no vault of ours would make. */
-async function resealed(
-  file: string,
-  change: (frames: OpenedFrames) => readonly Uint8Array[],
-  hasObjects = true,
-): Promise<void> {
-  const bytes = new Uint8Array(await readFile(file));
-  const read: ReadExactly = async (length, at) => bytes.slice(at, at + length);
-  const head = await readBackupHead(read, bytes.length);
-  const { vaultId } = head.header;
-  const { root } = await openRoot(head.header, wayInOf(cheapPassphrase(SECRET), "unlock"), {
-    vaultId,
-    warn: () => undefined,
-    signal: undefined,
-  });
-  const keys = new VaultKeys(root, vaultId);
-  const records: Uint8Array[] = [];
-  const objects: Uint8Array[][] = [];
-  for (const item of (await all(openBackup(head, keys, read, bytes.length, () => undefined))).flat()) {
-    if (item.kind === "record") records.push(encodeRecordFrame(...item.record));
-    else if (item.kind === "object") objects.push([encodeObjectPrefix(item.contentId, item.lengthBytes)]);
-    else objects.at(-1)?.push(item.bytes);
-  }
-  async function* frames(): AsyncGenerator<Uint8Array> {
-    yield* change({
-      records: concat(...records),
-      recordCount: records.length,
-      objects: objects.map((pieces) => concat(...pieces)),
-    });
-  }
-  await writeFile(
-    file,
-    concat(...(await all(sealBackup({ ...head, hasObjects }, head.header, keys, frames())))),
-  );
-}
-
 const ID_AT = 9;
 const COF_AT = ID_AT + 16;
 
@@ -257,13 +213,13 @@ test.each<[string, (frames: OpenedFrames) => readonly Uint8Array[], boolean?]>([
   await vault.store.write("b", bytesOf(70_000, 2));
   const file = join(folder, "backup.coa");
   await vault.backup(file);
-  await resealed(file, ({ records, recordCount, objects }) => [
+  await resealedBackup(file, SECRET, ({ records, recordCount, objects }) => [
     records,
     ...objects,
     encodeEndFrame(recordCount, 2),
   ]);
   expect(await restore(file, "unused", { verifyOnly: true })).toMatchObject({ objectCount: 2 });
-  await resealed(file, change, hasObjects);
+  await resealedBackup(file, SECRET, change, hasObjects);
   for (const verifyOnly of [true, false]) {
     await expect(restore(file, join(folder, "again"), { verifyOnly })).rejects.toMatchObject({
       code: "COFFER_DAMAGED",
