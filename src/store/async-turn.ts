@@ -6,6 +6,7 @@
 
 interface Waiting {
   readonly isAlone: boolean;
+  readonly signal: AbortSignal | undefined;
   readonly begin: () => void;
 }
 
@@ -53,7 +54,7 @@ export class AsyncTurn {
         signal?.removeEventListener("abort", onAbort);
         resolve();
       };
-      const waiting = { isAlone, begin };
+      const waiting = { isAlone, signal, begin };
       const onAbort = (): void => {
         this.#waiting.splice(this.#waiting.indexOf(waiting), 1);
         reject(signal?.reason as Error);
@@ -66,11 +67,10 @@ export class AsyncTurn {
   }
 
   #admit(): void {
-    for (
-      let [next] = this.#waiting;
-      next !== undefined && this.#isFree(next.isAlone);
-      [next] = this.#waiting
-    ) {
+    for (;;) {
+      const [next] = this.#waiting;
+      // One that gives up is told so itself, and then this is called again.
+      if (next === undefined || next.signal?.aborted === true || !this.#isFree(next.isAlone)) return;
       this.#waiting.shift();
       this.#take(next.isAlone);
       next.begin();
