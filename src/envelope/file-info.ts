@@ -12,7 +12,7 @@ import { statedDate } from "../formats/stated-date.ts";
 import { formatKeyId } from "../keystore/key-reference.ts";
 import type { FileSystem } from "../storage/file-system.ts";
 import { readBeginning } from "./open-envelope.ts";
-import { openSource, type SourceFile } from "./source-file.ts";
+import { openSource } from "./source-file.ts";
 
 /** One way to open the file. `id` names it for unshareFile. */
 export type FileKeyInfo =
@@ -81,11 +81,15 @@ export interface FoundKeyEntries {
   readonly isDamaged: boolean;
 }
 
-/** Reads the key entries of a file. @throws InvalidCiphertextError, UnsupportedFormatError, IoError. */
-export async function readKeyEntries(source: SourceFile): Promise<FoundKeyEntries> {
-  const bytes = await readBeginning(source);
-  const head = parseFileHead(bytes);
-  const areas = fileOffsets(head).areas.map((at) => parseKeyArea(bytes.subarray(at, at + head.areaBytes)));
+/**
+ * Takes the key entries out of a file's beginning, as {@link readBeginning} reads it.
+ * @throws InvalidCiphertextError, UnsupportedFormatError.
+ */
+export function keyEntriesOf(beginning: Uint8Array): FoundKeyEntries {
+  const head = parseFileHead(beginning);
+  const areas = fileOffsets(head).areas.map((at) =>
+    parseKeyArea(beginning.subarray(at, at + head.areaBytes)),
+  );
   return {
     entries: areas.flatMap((area) => area?.entries ?? []),
     isDamaged: areas.includes(undefined),

@@ -26,6 +26,7 @@ import {
   ObjectFile,
   openInline,
   openDamagedObject,
+  type OpenedFile,
   openObject,
   type StoredFile,
 } from "./read-content.ts";
@@ -352,9 +353,11 @@ export class FileStore {
    */
   async rewrapAll(options: RenewOptions = {}): Promise<RewrappedStore> {
     assertStoreOptions("rewrapAll", options);
-    return this.#run(options, (session, signal) =>
-      this.#use.keyAreas.alone(() => rewrapContents(session, options, signal), signal),
-    );
+    const { keyAreas, keyChoice } = this.#use;
+    return this.#run(options, (session, signal) => {
+      const rewrap = (): Promise<RewrappedStore> => rewrapContents(session, options, signal);
+      return keyAreas.alone(() => keyChoice.alone(rewrap, signal), signal);
+    });
   }
 
   /**
@@ -367,14 +370,17 @@ export class FileStore {
     const parts = parseStorePath(path, "path");
     const reencrypted = await this.#run(options, (session, signal) => {
       const { catalog, database } = session;
-      const entry = catalog.find(database, parts);
-      const found =
-        entry?.kind === "file"
+      const find = (): AsyncIterable<WalkedEntry> => {
+        const entry = catalog.find(database, parts);
+        return entry?.kind === "file"
           ? single({ parts, record: entry })
           : walkEntries(session, parts, catalog.directory(database, parts), { isDeep: true, signal });
-      return reencryptContents(session, found, options, {
+      };
+      return reencryptContents(session, options, {
         signal,
         onUse: this.#onUse,
+        find,
+        alone: (work) => this.#structure.alone(work, signal),
         open: (record) => this.#openEntry(session, record, signal),
       });
     });
@@ -504,10 +510,10 @@ export class FileStore {
     entry: EntryRecord,
     signal: AbortSignal,
     openContent: typeof openObject | typeof openDamagedObject = openObject,
-  ): Promise<StoredFile> {
+  ): Promise<OpenedFile> {
     const options = { signal, onUse: this.#onUse };
     if (entry.blob !== undefined || entry.size === 0) {
-      return new InlineFile(await openInline(this.#host, entry), options);
+      return new InlineFile(await openInline(this.#host, entry), entry.blob, options);
     }
     const end = this.#use.read(entry.id);
     try {

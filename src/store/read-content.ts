@@ -16,7 +16,10 @@ import {
 } from "../envelope/open-envelope.ts";
 import type { SourceFile } from "../envelope/source-file.ts";
 import { DamagedError, isCofferError } from "../errors.ts";
+import { parseBlob } from "../formats/blob.ts";
+import type { KeyEntry } from "../formats/key-area.ts";
 import type { ContentRecord, EntryRecord } from "../formats/records/tables.ts";
+import { formatKeyId } from "../keystore/key-reference.ts";
 import { redact, wipe } from "../secret.ts";
 import type { Objects } from "./objects.ts";
 import type { FileStoreHost } from "./store-ground.ts";
@@ -42,6 +45,12 @@ export interface StoredFile extends AsyncDisposable {
   stream(range?: ByteRange): ReadableStream<Uint8Array>;
   /** Wipes the keys and closes the file. Idempotent. */
   close(): Promise<void>;
+}
+
+/** A stored file, and what it is sealed by. */
+export interface OpenedFile extends StoredFile {
+  /** Id of the CMK that has opened it, proven; undefined for a content of no bytes. */
+  readonly keyId: string | undefined;
 }
 
 type AnyEnvelope = KnownEnvelope & Partial<OpenedEnvelope>;
@@ -159,14 +168,17 @@ async function assertMeant(object: OpenedObject<AnyEnvelope>, record: ContentRec
 }
 
 /** A small content, whole in memory until it is closed. Takes the bytes over. */
-export class InlineFile implements StoredFile {
+export class InlineFile implements OpenedFile {
   readonly size: number;
+  readonly keyId: string | undefined;
   readonly #plaintext: Uint8Array;
   readonly #options: ReadOptions;
   #ended: { readonly reason: unknown } | undefined;
 
-  constructor(plaintext: Uint8Array, options: ReadOptions) {
+  /** @param blob that it was opened from; undefined for no bytes. */
+  constructor(plaintext: Uint8Array, blob: Uint8Array | undefined, options: ReadOptions) {
     this.size = plaintext.length;
+    this.keyId = blob && formatKeyId(parseBlob(blob).header.keyId);
     this.#plaintext = plaintext;
     this.#options = options;
     options.signal.addEventListener("abort", this.#onAbort, { once: true });
@@ -213,8 +225,9 @@ export class InlineFile implements StoredFile {
 }
 
 /** A content in an object. */
-export class ObjectFile implements StoredFile {
+export class ObjectFile implements OpenedFile {
   readonly size: number;
+  readonly keyId: string | undefined;
   readonly #reader: FileReader;
   readonly #segmentBytes: number;
   readonly #onClose: () => void;
@@ -224,6 +237,7 @@ export class ObjectFile implements StoredFile {
   constructor({ source, opened }: OpenedObject<KnownEnvelope>, options: ReadOptions, onClose: () => void) {
     this.#reader = new FileReader(source, opened, options);
     this.size = this.#reader.size;
+    this.keyId = keyIdOf(opened.entry);
     this.#segmentBytes = opened.plan.segmentPlaintextBytes;
     this.#onClose = onClose;
     options.signal.addEventListener("abort", this.#closed, { once: true });
@@ -278,6 +292,11 @@ export class ObjectFile implements StoredFile {
       end: Math.min(start + this.#segmentBytes, this.size),
     });
   }
+}
+
+/** Returns the id of the CMK that an entry is sealed by. */
+export function keyIdOf(entry: KeyEntry): string | undefined {
+  return entry.kind === "blob" ? formatKeyId(entry.blob.header.keyId) : undefined;
 }
 
 /** Streams a range, in pieces that end at multiples of `pieceBytes`. @throws RangeError for a range that is none. */

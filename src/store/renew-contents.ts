@@ -1,23 +1,27 @@
 /**
  * New wrappings and new data keys for what is stored already. Wrapping anew, after a CMK was rotated, leaves the bodies
- * as they are; encrypting anew gives each content another data key, for the case that one leaked.
- * Source: docs/format.md#store-contents, docs/format.md#key-areas [F-211].
+ * as they are; encrypting anew gives each content another data key, for the case that one leaked. Contents are told
+ * apart by their ids: what is moved meanwhile is found again, so that nothing that was there at the beginning is left
+ * under an old key. Source: docs/format.md#store-contents, docs/format.md#key-areas [F-211].
  * @module
  */
-import { equal } from "../bytes.ts";
-import { type FoundKeyEntries, readKeyEntries } from "../envelope/file-info.ts";
+import { equal, hex } from "../bytes.ts";
+import { openBeginning } from "../envelope/beginning.ts";
+import { keyEntriesOf } from "../envelope/file-info.ts";
 import { rewrapFileWith } from "../envelope/key-entries.ts";
 import { vaultAccess } from "../envelope/key-access.ts";
+import { readBeginning } from "../envelope/open-envelope.ts";
 import { Progress, type ProgressListener } from "../envelope/progress.ts";
-import { NotFoundError } from "../errors.ts";
+import type { SourceFile } from "../envelope/source-file.ts";
+import { isCofferError, NotFoundError } from "../errors.ts";
 import { type BlobHeader, parseBlob } from "../formats/blob.ts";
-import { type EntryRecord, TABLES } from "../formats/records/tables.ts";
+import { type EntryRecord, type KeyRecord, TABLES } from "../formats/records/tables.ts";
 import { recordKey } from "../formats/records/record-key.ts";
 import { formatKeyId } from "../keystore/key-reference.ts";
 import { wipe } from "../secret.ts";
 import { concurrently } from "./concurrently.ts";
 import { damagedEntries, type WalkedEntry } from "./listing.ts";
-import { asDamage, missingContent, openInline, type StoredFile } from "./read-content.ts";
+import { asDamage, keyIdOf, missingContent, type OpenedFile, openInline } from "./read-content.ts";
 import type { StoreCallOptions, StoreKeyOption } from "./store-options.ts";
 import type { StoreSession } from "./store-session.ts";
 import { inlineContext, writeContent } from "./write-content.ts";
@@ -41,70 +45,114 @@ export interface ReencryptedFiles {
   readonly files: number;
 }
 
-/** See `FileStore.rewrapAll`. */
+/** `missed`: the file is not where it was: moved, replaced or removed meanwhile. */
+type Outcome = "renewed" | "unchanged" | "missed";
+
+/** File entries at one moment. */
+interface FoundFiles {
+  readonly entries: readonly EntryRecord[];
+  readonly damaged: number;
+}
+
+/** See `FileStore.rewrapAll`. Not beside other work that seals by the keys of contents. */
 export async function rewrapContents(
   session: StoreSession,
   options: RenewOptions,
   signal: AbortSignal,
 ): Promise<RewrappedStore> {
   session.assertWritable();
-  const { keystore } = session.unlocked;
-  // A key that does not exist is refused before anything is done.
-  const wanted = options.keyId === undefined ? undefined : keystore.resolve(options.keyId);
-  const isCurrent = ({ keyId, version }: BlobHeader): boolean => {
-    const key = keystore.key(wanted?.id ?? keyId);
-    return equal(key.id, keyId) && key.version === version;
-  };
-  const { entries, damaged } = await allFiles(session, signal);
+  // A key that does not exist is refused before anything is done, and an alias means its target of this moment.
+  const { keyId } = options;
+  const wanted = keyId === undefined ? undefined : session.unlocked.keystore.resolve(keyId).id;
+  const found = await allFiles(session, signal);
+  const counts = await renewAll(session, found, options, signal, (entry) =>
+    entry.blob === undefined
+      ? rewrapObject(session, entry, wanted, signal)
+      : rewrapInline(session, entry, entry.blob, wanted),
+  );
+  return { rewrapped: counts.renewed, unchanged: counts.unchanged };
+}
+
+/** Works on each file until every one is done, or gone. @throws DamagedError where names are damaged, at the end. */
+async function renewAll(
+  session: StoreSession,
+  { entries, damaged }: FoundFiles,
+  options: RenewOptions,
+  signal: AbortSignal,
+  renew: (entry: EntryRecord) => Promise<Outcome>,
+): Promise<Readonly<Record<Outcome, number>>> {
   const progress = new Progress(
     options.onProgress,
     entries.reduce((sum, { size }) => sum + size, 0),
   );
-  let [rewrapped, unchanged] = [0, 0];
-  await concurrently(entries, AT_ONCE, async (entry) => {
-    signal.throwIfAborted();
-    const isDone =
-      entry.blob === undefined
-        ? await rewrapObject(session, entry, isCurrent, options.keyId, signal)
-        : await rewrapInline(session, entry, isCurrent, options.keyId);
-    if (isDone) rewrapped += 1;
-    else unchanged += 1;
-    progress.add(entry.size);
-  });
+  const counts = { renewed: 0, unchanged: 0, missed: 0 };
+  let pending = entries;
+  let lost = damaged;
+  while (pending.length > 0) {
+    const missed = new Set<string>();
+    await concurrently(pending, AT_ONCE, async (entry) => {
+      signal.throwIfAborted();
+      const outcome = await renew(entry);
+      counts[outcome] += 1;
+      if (outcome === "missed") missed.add(hex(entry.id));
+      else progress.add(entry.size);
+    });
+    if (missed.size === 0) break;
+    // What no name leads to any more was replaced or removed, and its key with it.
+    const again = await allFiles(session, signal);
+    pending = again.entries.filter(({ id }) => missed.has(hex(id)));
+    lost = Math.max(lost, again.damaged);
+  }
   await progress.finish();
-  if (damaged > 0) throw damagedEntries(damaged);
-  return { rewrapped, unchanged };
+  if (lost > 0) throw damagedEntries(lost);
+  return counts;
 }
 
-/** Every file of the index, whatever leads to it. */
-async function allFiles(
-  session: StoreSession,
-  signal: AbortSignal,
-): Promise<{ readonly entries: EntryRecord[]; readonly damaged: number }> {
-  const entries: EntryRecord[] = [];
-  let damaged = 0;
-  for await (const { record } of session.database.records(TABLES.entries, Uint8Array.of(TABLES.entries))) {
-    signal.throwIfAborted();
-    if (record === undefined) damaged += 1;
-    else if (record.kind === "file") entries.push(record);
+/** Every file of the index at one moment, whatever leads to it. */
+function allFiles(session: StoreSession, signal: AbortSignal): Promise<FoundFiles> {
+  return untilNotOpenedAnew(async () => {
+    const entries: EntryRecord[] = [];
+    let damaged = 0;
+    for await (const { record } of session.database.records(TABLES.entries, Uint8Array.of(TABLES.entries))) {
+      signal.throwIfAborted();
+      if (record === undefined) damaged += 1;
+      else if (record.kind === "file") entries.push(record);
+    }
+    return { entries, damaged };
+  }, signal);
+}
+
+/** A change of the root key, or a failure that was healed, ends a listing: it begins again. */
+async function untilNotOpenedAnew<T>(list: () => Promise<T>, signal: AbortSignal): Promise<T> {
+  for (;;) {
+    try {
+      return await list();
+    } catch (error) {
+      signal.throwIfAborted();
+      if (!isCofferError(error, "COFFER_IO") || error.details["reason"] !== "opened-anew") throw error;
+    }
   }
-  return { entries, damaged };
+}
+
+/** True for what is sealed by the present version of a key. */
+function isUnder({ id, version }: KeyRecord, header: BlobHeader): boolean {
+  return equal(id, header.keyId) && version === header.version;
 }
 
 async function rewrapInline(
   session: StoreSession,
   entry: EntryRecord,
-  isCurrent: (header: BlobHeader) => boolean,
-  keyId: string | undefined,
-): Promise<boolean> {
-  if (entry.blob === undefined) return false;
-  const { header } = parseBlob(entry.blob);
-  if (isCurrent(header)) return false;
+  before: Uint8Array,
+  wanted: Uint8Array | undefined,
+): Promise<Outcome> {
+  const { header } = parseBlob(before);
+  const keyId = wanted ?? header.keyId;
+  if (isUnder(session.unlocked.keystore.key(keyId), header)) return "unchanged";
   const plaintext = await openInline(session.host, entry);
   let blob: Uint8Array;
   try {
     const sealed = await session.host.kms().encrypt({
-      keyId: keyId ?? formatKeyId(header.keyId),
+      keyId: formatKeyId(keyId),
       plaintext,
       encryptionContext: inlineContext(entry.id),
     });
@@ -112,45 +160,43 @@ async function rewrapInline(
   } finally {
     wipe(plaintext);
   }
-  const key = recordKey.entry(session.unlocked.keystore.keys.name, entry.dir, entry.name);
   return session.change((change) => {
+    // A change of the root key changes the names of records.
+    const key = recordKey.entry(session.unlocked.keystore.keys.name, entry.dir, entry.name);
     const present = change.get(TABLES.entries, key);
-    // Written, moved or removed meanwhile: it is under the present key then, or gone.
-    if (present === undefined || !equal(present.id, entry.id)) return false;
+    if (present === undefined || !equal(present.id, entry.id)) return "missed";
     session.traces.note(key);
     change.put(TABLES.entries, key, { ...present, blob });
-    return true;
+    return "renewed";
   });
 }
 
+/** An object is found by its id, wherever its name has gone. */
 async function rewrapObject(
   session: StoreSession,
   entry: EntryRecord,
-  isCurrent: (header: BlobHeader) => boolean,
-  keyId: string | undefined,
+  wanted: Uint8Array | undefined,
   signal: AbortSignal,
-): Promise<boolean> {
+): Promise<Outcome> {
   const { catalog, database, host, objects, use } = session;
-  if (entry.size === 0) return false;
+  if (entry.size === 0) return "unchanged";
   const release = use.read(entry.id);
   try {
     const source = await objects.open(entry.id);
     if (source === undefined) {
-      if (catalog.content(database, entry.id) === undefined) return false;
+      if (catalog.content(database, entry.id) === undefined) return "missed";
       throw missingContent();
     }
-    let found: FoundKeyEntries;
+    let keyId: string | undefined;
     try {
-      found = await readKeyEntries(source);
+      keyId = await staleUnder(session, source, wanted, signal);
     } finally {
       await source.handle.close().catch(() => undefined);
     }
-    const blobs = found.entries.flatMap((each) => (each.kind === "blob" ? [each.blob.header] : []));
-    const [first] = blobs;
-    if (first !== undefined && !found.isDamaged && blobs.every(isCurrent)) return false;
-    const access = vaultAccess(host.kms(), keyId ?? (first && formatKeyId(first.keyId)));
+    if (keyId === undefined) return "unchanged";
+    const access = vaultAccess(host.kms(), keyId);
     await rewrapFileWith(host, access, source.path, { encryptionContext: {}, signal });
-    return true;
+    return "renewed";
   } catch (error) {
     throw asDamage(error);
   } finally {
@@ -158,35 +204,75 @@ async function rewrapObject(
   }
 }
 
+/**
+ * Tells by which CMK an object is to be sealed anew: by the one that opens it, unless another is wanted. What its
+ * entries say of themselves is believed of none that does not open.
+ * @returns undefined where both areas are right and under that key's present version.
+ */
+async function staleUnder(
+  { host, unlocked }: StoreSession,
+  source: SourceFile,
+  wanted: Uint8Array | undefined,
+  signal: AbortSignal,
+): Promise<string | undefined> {
+  const { keystore } = unlocked;
+  const beginning = await readBeginning(source);
+  const { entries, isDamaged } = keyEntriesOf(beginning);
+  const headers = entries.flatMap((entry) => (entry.kind === "blob" ? [entry.blob.header] : []));
+  const areAllUnder = (key: KeyRecord): boolean =>
+    !isDamaged && headers.every((header) => isUnder(key, header));
+  let isAltered = false;
+  const report = (): void => {
+    isAltered = true;
+  };
+  try {
+    const access = vaultAccess(host.kms());
+    const opened = await openBeginning(beginning, { access, context: {}, report, signal });
+    wipe(opened.dek);
+    opened.segments.close();
+    const keyId = wanted === undefined ? keyIdOf(opened.entry) : formatKeyId(wanted);
+    return !isAltered && areAllUnder(keystore.resolve(keyId)) ? undefined : keyId;
+  } catch (error) {
+    // Nothing can be done for a file under a key that is disabled, and nothing has to be.
+    const isClosed =
+      isCofferError(error, "COFFER_KEY_DISABLED") || isCofferError(error, "COFFER_INVALID_KEY_STATE");
+    const [first] = headers;
+    if (isClosed && first !== undefined && areAllUnder(keystore.key(wanted ?? first.keyId))) return undefined;
+    throw error;
+  }
+}
+
 /** What encrypting anew needs beside the session. */
 export interface Reencrypting {
   readonly signal: AbortSignal;
   readonly onUse: () => void;
-  readonly open: (entry: EntryRecord) => Promise<StoredFile>;
+  /** Finds what is to be encrypted anew. */
+  readonly find: () => AsyncIterable<WalkedEntry>;
+  /** Performs work while no name changes. */
+  readonly alone: <T>(work: () => Promise<T>) => Promise<T>;
+  readonly open: (entry: EntryRecord) => Promise<OpenedFile>;
 }
 
 /** See `FileStore.reencrypt`. */
 export async function reencryptContents(
   session: StoreSession,
-  found: AsyncIterable<WalkedEntry>,
   options: RenewOptions,
-  { signal, onUse, open }: Reencrypting,
+  reencrypting: Reencrypting,
 ): Promise<ReencryptedFiles> {
   session.assertWritable();
-  const entries: EntryRecord[] = [];
-  for await (const { record } of found) if (record.kind === "file" && record.size > 0) entries.push(record);
-  const progress = new Progress(
-    options.onProgress,
-    entries.reduce((sum, { size }) => sum + size, 0),
+  const { signal, find, alone } = reencrypting;
+  // Of one moment: what is moved from one directory to another while they are listed would be in neither.
+  const list = async (): Promise<EntryRecord[]> => {
+    const entries: EntryRecord[] = [];
+    for await (const { record } of find())
+      if (record.kind === "file" && record.size > 0) entries.push(record);
+    return entries;
+  };
+  const entries = await untilNotOpenedAnew(() => alone(list), signal);
+  const counts = await renewAll(session, { entries, damaged: 0 }, options, signal, (entry) =>
+    session.use.keyChoice.shared(() => reencryptFile(session, entry, options.keyId, reencrypting), signal),
   );
-  let files = 0;
-  await concurrently(entries, AT_ONCE, async (entry) => {
-    signal.throwIfAborted();
-    if (await reencryptFile(session, entry, options.keyId, { signal, onUse, open })) files += 1;
-    progress.add(entry.size);
-  });
-  await progress.finish();
-  return { files };
+  return { files: counts.renewed };
 }
 
 async function reencryptFile(
@@ -194,15 +280,16 @@ async function reencryptFile(
   entry: EntryRecord,
   keyId: string | undefined,
   { signal, onUse, open }: Reencrypting,
-): Promise<boolean> {
-  const { catalog, host, objects, use } = session;
-  let file: StoredFile;
+): Promise<Outcome> {
+  const { catalog, database, host, objects, use } = session;
+  if (!catalog.isPresent(database, entry)) return "missed";
+  let file: OpenedFile;
   try {
     file = await open(entry);
   } catch (error) {
     // Removed or replaced since it was listed.
-    if (catalog.isPresent(session.database, entry)) throw error;
-    return false;
+    if (catalog.isPresent(database, entry)) throw error;
+    return "missed";
   }
   try {
     const source = { kind: "pieces", pieces: file.stream() } as const;
@@ -211,9 +298,9 @@ async function reencryptFile(
       await session.name(written.content, (change) => {
         if (!catalog.exchangeContent(change, entry, written.content)) throw new Superseded();
       });
-      return true;
+      return "renewed";
     } catch (error) {
-      if (error instanceof Superseded) return false;
+      if (error instanceof Superseded) return "missed";
       throw error;
     } finally {
       written.end();
@@ -223,7 +310,7 @@ async function reencryptFile(
   }
 }
 
-/** The file has another content already, which has a data key of its own. */
+/** The name leads to another content by now, or to none. */
 class Superseded extends NotFoundError {
   constructor() {
     super("The file was changed while it was encrypted anew.");

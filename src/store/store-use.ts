@@ -8,6 +8,8 @@ import { AsyncTurn } from "./async-turn.ts";
 export class StoreUse {
   /** Those who copy whole objects share it; who writes key areas in place has it alone. */
   readonly keyAreas: AsyncTurn = new AsyncTurn();
+  /** Those who seal a content by another one's key share it; who takes contents away from a key has it alone. */
+  readonly keyChoice: AsyncTurn = new AsyncTurn();
   readonly #readers = new Map<string, number>();
   readonly #writing = new Set<string>();
   readonly #staged = new Set<string>();

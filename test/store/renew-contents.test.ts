@@ -1,8 +1,11 @@
-import { readdir, readFile } from "node:fs/promises";
+import { mkdtemp, readdir, readFile, rm, writeFile } from "node:fs/promises";
+import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { expect, test } from "vitest";
 
-import { bytesOf, type StoreGround, storeGround } from "./store-ground.ts";
+import { cheapPassphrase } from "../../src/testing.ts";
+import { createVault } from "../../src/vault.ts";
+import { bytesOf, objectsOf, type StoreGround, storeGround } from "./store-ground.ts";
 
 const CONTENTS: Readonly<Record<string, Uint8Array>> = {
   empty: new Uint8Array(),
@@ -95,3 +98,132 @@ test("encrypted anew, a file has another object and the same name, times and met
   await ground.reopen();
   await expectContents(ground);
 });
+
+test("files that are moved meanwhile are wrapped anew all the same, so that the old key can go", async () => {
+  const folder = await mkdtemp(join(tmpdir(), "coffer-store-"));
+  try {
+    let nowMs = Date.now();
+    const unlock = cheapPassphrase("a passphrase for tests");
+    const made = await createVault(join(folder, "vault"), { unlock, clock: () => nowMs });
+    await using vault = made.vault;
+    const { store, kms } = vault;
+    const { keyMetadata: old } = await kms.createKey({});
+    const { keyMetadata: next } = await kms.createKey({});
+    const names = Array.from({ length: 60 }, (_, i) => `f${i}`);
+    for (const name of names) await store.write(`in/${name}`, `content ${name}`, { keyId: old.keyId });
+    const rewrapped = store.rewrapAll({ keyId: next.keyId });
+    for (const name of names.toReversed()) await store.move(`in/${name}`, `out/${name}`);
+    expect(await rewrapped).toEqual({ rewrapped: 60, unchanged: 0 });
+    await kms.scheduleKeyDeletion({ keyId: old.keyId, pendingWindowInDays: 7 });
+    nowMs += 8 * 86_400_000;
+    for (const name of names) {
+      expect(new TextDecoder().decode(await store.read(`out/${name}`))).toBe(`content ${name}`);
+    }
+  } finally {
+    await rm(folder, { recursive: true, force: true });
+  }
+});
+
+test("a change of the root key meanwhile hides no file from the new key", async () => {
+  const { vault } = await storeGround();
+  const { store, kms } = vault;
+  for (let i = 0; i < 100; i++) await store.write(`f${i}`, `content ${i}`);
+  const { keyMetadata } = await kms.createKey({});
+  const slots = [{ unlocker: cheapPassphrase("a passphrase for tests") }];
+  const changed = vault.rotateRootKey({ slots, recoveryCode: false });
+  const [first] = await Promise.all([store.rewrapAll({ keyId: keyMetadata.keyId }), changed]);
+  expect(first).toEqual({ rewrapped: 100, unchanged: 0 });
+  expect(await store.rewrapAll({ keyId: keyMetadata.keyId })).toEqual({ rewrapped: 0, unchanged: 100 });
+});
+
+test("a copy that is made meanwhile is not left under the old key", async () => {
+  const { vault } = await storeGround();
+  const { store, kms } = vault;
+  const { keyMetadata: old } = await kms.createKey({});
+  const { keyMetadata: next } = await kms.createKey({});
+  for (let i = 0; i < 10; i++) await store.write(`a/f${i}`, bytesOf(100_000, i + 1), { keyId: old.keyId });
+  const copied = store.copy("a", "b");
+  const renewed = store.reencrypt("a");
+  await store.rewrapAll({ keyId: next.keyId });
+  await Promise.all([copied, renewed]);
+  await kms.disableKey({ keyId: old.keyId });
+  for (let i = 0; i < 10; i++) {
+    expect(await store.read(`a/f${i}`)).toEqual(bytesOf(100_000, i + 1));
+    expect(await store.read(`b/f${i}`)).toEqual(bytesOf(100_000, i + 1));
+  }
+});
+
+test("encrypted anew while they are moved, no file keeps its old data key", async () => {
+  const { vault, directory } = await storeGround();
+  const { store } = vault;
+  const names = Array.from({ length: 10 }, (_, i) => `f${i}`);
+  for (const name of names) await store.write(`in/sub/${name}`, bytesOf(300_000));
+  await store.write("small", "in the index");
+  const before = new Set(await objectsOf(directory));
+  const renewed = store.reencrypt("in");
+  for (const name of names.toReversed()) await store.move(`in/sub/${name}`, `out/${name}`);
+  expect(await renewed).toEqual({ files: 10 });
+  await store.remove("small", { purge: true });
+  expect((await objectsOf(directory)).filter((path) => before.has(path))).toEqual([]);
+  for (const name of names) expect(await store.read(`out/${name}`)).toEqual(bytesOf(300_000));
+});
+
+test("what an object says of its key does not choose the key that it is sealed by next", async () => {
+  const ground = await storeGround();
+  const { kms, store } = ground.vault;
+  const { keyMetadata: own } = await kms.describeKey();
+  const { keyMetadata: other } = await kms.createKey({});
+  await store.write("secret", bytesOf(20_000));
+  await ground.vault.close();
+  const [path = ""] = await objectsOf(ground.directory);
+  const bytes = await readFile(path);
+  const at = bytes.indexOf(idOf(own.keyId));
+  idOf(other.keyId).copy(bytes, at);
+  await writeFile(path, bytes);
+  const again = await ground.reopen();
+  await again.kms.rotateKeyOnDemand({ keyId: own.keyId });
+  expect(await again.store.rewrapAll()).toEqual({ rewrapped: 1, unchanged: 0 });
+  const { entries, isDamaged } = await again.fileInfo(path);
+  expect(entries).toMatchObject([{ id: own.keyId, keyVersion: 2 }]);
+  expect(isDamaged).toBe(false);
+  const after = await readFile(path);
+  expect(after.subarray(512, 2560).equals(after.subarray(2560, 4608))).toBe(true);
+  expect(await again.store.read("secret")).toEqual(bytesOf(20_000));
+});
+
+test("an area that claims to be under the present key is not taken at its word", async () => {
+  const ground = await storeGround();
+  const { kms, store } = ground.vault;
+  const { keyMetadata } = await kms.describeKey();
+  await store.write("secret", bytesOf(20_000));
+  const [path = ""] = await objectsOf(ground.directory);
+  const bytes = await readFile(path);
+  const id = idOf(keyMetadata.keyId);
+  // The version stands behind the id.
+  bytes.writeUInt32BE(2, bytes.indexOf(id) + id.length);
+  await writeFile(path, bytes);
+  await kms.rotateKeyOnDemand({ keyId: keyMetadata.keyId });
+  expect(await store.rewrapAll()).toEqual({ rewrapped: 1, unchanged: 0 });
+  expect(await store.rewrapAll()).toEqual({ rewrapped: 0, unchanged: 1 });
+  expect(await store.read("secret")).toEqual(bytesOf(20_000));
+});
+
+test("files under a disabled key do not keep the others from the new version, unless they need it", async () => {
+  const { vault } = await storeGround();
+  const { store, kms } = vault;
+  const { keyMetadata: closed } = await kms.createKey({});
+  await store.write("closed", bytesOf(20_000), { keyId: closed.keyId });
+  await store.write("small", "closed too", { keyId: closed.keyId });
+  await store.write("open", bytesOf(20_000));
+  await kms.disableKey({ keyId: closed.keyId });
+  const { keyMetadata } = await kms.describeKey();
+  await kms.rotateKeyOnDemand({ keyId: keyMetadata.keyId });
+  expect(await store.rewrapAll()).toEqual({ rewrapped: 1, unchanged: 2 });
+  await expect(store.rewrapAll({ keyId: keyMetadata.keyId })).rejects.toMatchObject({
+    code: "COFFER_KEY_DISABLED",
+  });
+});
+
+function idOf(keyId: string): Buffer {
+  return Buffer.from(keyId.replaceAll("-", ""), "hex");
+}
