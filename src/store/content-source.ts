@@ -14,7 +14,12 @@ export type ContentSource = Uint8Array | string | AsyncIterable<Uint8Array> | { 
 
 export type KnownSource =
   | { readonly kind: "bytes"; readonly bytes: Uint8Array }
-  | { readonly kind: "pieces"; readonly pieces: AsyncIterable<Uint8Array> }
+  | {
+      readonly kind: "pieces";
+      readonly pieces: AsyncIterable<Uint8Array>;
+      /** How many bytes will come, as far as that is known: segments are chosen by it, and nothing depends on it. */
+      readonly sizeBytes?: number;
+    }
   | { readonly kind: "path"; readonly path: string }
   /** Open already, and closed by who has opened it. */
   | { readonly kind: "file"; readonly file: SourceFile };

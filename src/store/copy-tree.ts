@@ -9,20 +9,19 @@ import { Progress, type ProgressListener } from "../envelope/progress.ts";
 import { InvalidArgumentError } from "../errors.ts";
 import type { EntryRecord } from "../formats/records/tables.ts";
 import { nothingThere, type PutOptions } from "./catalog.ts";
-import { type KnownSource } from "./content-source.ts";
 import { walkEntries } from "./listing.ts";
-import type { StoredFile } from "./read-content.ts";
+import type { OpenedFile } from "./read-content.ts";
 import type { StoreSession } from "./store-session.ts";
-import { writeContent } from "./write-content.ts";
 
 export interface CopyTreeOptions {
+  /** @defaultValue of each file the one that it is under */
   readonly keyId?: string | undefined;
   readonly overwrite?: boolean | undefined;
   readonly durability?: "durable" | "relaxed" | undefined;
   readonly onProgress?: ProgressListener | undefined;
   readonly signal: AbortSignal;
   readonly onUse: () => void;
-  readonly open: (entry: EntryRecord) => Promise<StoredFile>;
+  readonly open: (entry: EntryRecord) => Promise<OpenedFile>;
   /** Performs a change in turn with those that look into directories. */
   readonly commit: <T>(work: () => Promise<T>) => Promise<T>;
 }
@@ -101,28 +100,24 @@ async function copyFile(
   options: CopyTreeOptions &
     Pick<PutOptions, "below"> & { readonly progress: Progress; readonly overwrite: boolean },
 ): Promise<void> {
-  const { host, objects, use, catalog } = session;
-  const { keyId, signal, onUse, durability = "durable", overwrite, below, progress } = options;
-  const isDurable = durability === "durable";
-  const file = await options.open(source);
-  try {
-    const content: KnownSource = { kind: "pieces", pieces: counted(file.stream(), progress) };
-    const written = await writeContent(host, objects, use, content, { keyId, isDurable, signal, onUse });
+  const { catalog, use } = session;
+  const { signal, onUse, commit, durability = "durable", overwrite, below, progress } = options;
+  const { modified: modifiedAtMs, metadata } = source;
+  // Between the look at its key and the name of the copy no file is taken away from that key.
+  await use.keyChoice.shared(async () => {
+    const file = await options.open(source);
     try {
-      const { modified: modifiedAtMs, metadata } = source;
-      const put = { overwrite, metadata, below };
-      await options.commit(() =>
-        session.name(written.content, (change) =>
-          catalog.putFile(change, to, { ...written.content, modifiedAtMs }, put),
-        ),
+      await session.put(
+        { kind: "pieces", pieces: counted(file.stream(), progress), sizeBytes: file.size },
+        { keyId: options.keyId ?? file.keyId, isDurable: durability === "durable", signal, onUse },
+        (change, content) =>
+          void catalog.putFile(change, to, { ...content, modifiedAtMs }, { overwrite, metadata, below }),
+        commit,
       );
-      if (!isDurable && written.content.headerTag !== undefined) use.owesFlush(written.content.id);
     } finally {
-      written.end();
+      await file.close();
     }
-  } finally {
-    await file.close();
-  }
+  }, signal);
 }
 
 async function* counted(pieces: AsyncIterable<Uint8Array>, progress: Progress): AsyncGenerator<Uint8Array> {

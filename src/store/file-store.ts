@@ -51,7 +51,6 @@ import {
 import { StoreSession } from "./store-session.ts";
 import { StoreUse } from "./store-use.ts";
 import { type StoreVerification, verifyStore, type VerifyOptions } from "./verify.ts";
-import { writeContent } from "./write-content.ts";
 import { AsyncTurn } from "./async-turn.ts";
 import { concurrently } from "./concurrently.ts";
 
@@ -109,24 +108,13 @@ export class FileStore {
         session.catalog.refuse(before);
       }
       const isDurable = durability === "durable";
-      const written = await writeContent(this.#host, session.objects, this.#use, source, {
-        keyId,
-        isDurable,
-        onProgress,
-        signal,
-        onUse: this.#onUse,
-      });
-      try {
-        const entry = await this.#structure.shared(() =>
-          session.name(written.content, (change) =>
-            session.catalog.putFile(change, parts, written.content, { overwrite, metadata }),
-          ),
-        );
-        if (!isDurable && written.content.headerTag !== undefined) this.#use.owesFlush(written.content.id);
-        return describeEntry(parts, entry);
-      } finally {
-        written.end();
-      }
+      const entry = await session.put(
+        source,
+        { keyId, isDurable, onProgress, signal, onUse: this.#onUse },
+        (change, written) => session.catalog.putFile(change, parts, written, { overwrite, metadata }),
+        (work) => this.#structure.shared(work),
+      );
+      return describeEntry(parts, entry);
     });
   }
 
@@ -234,8 +222,9 @@ export class FileStore {
   }
 
   /**
-   * Copies a file, or a directory with all in it, under new data keys. A directory appears whole, or not at all.
-   * @throws NotFoundError. @throws AlreadyExistsError for what is in the way, unless both are files and `overwrite`.
+   * Copies a file, or a directory with all in it, under new data keys. A directory appears whole, or not at all. Each
+   * copy is under the CMK that its file is under, or, with `keyId`, under another one.
+   * @throws NotFoundError, KeyDisabledError, InvalidKeyStateError. @throws AlreadyExistsError for what is in the way, unless both are files and `overwrite`.
    */
   async copy(from: string, to: string, options: CopyOptions = {}): Promise<void> {
     assertStoreOptions("copy", options);
@@ -347,7 +336,8 @@ export class FileStore {
   /**
    * Seals the data keys of all files anew, after a rotation: under the newest version of the CMK that each has, or, with
    * `keyId`, under another one. Bodies stay as they are. What is as it should be is passed over, so that a call that was
-   * interrupted is made again. Waits for a backup that holds the files, and a backup waits for it: what seals a file
+   * interrupted is made again. What is moved, copied or encrypted anew meanwhile is no exception: when the promise
+   * resolves, no file that was there is under the old key. Waits for a backup that holds the files, and a backup waits for it: what seals a file
    * must be in the same backup. Who had an old data key keeps it: see {@link FileStore.reencrypt}.
    * @throws NotFoundError for a key, KeyDisabledError, InvalidKeyStateError.
    */
@@ -362,8 +352,10 @@ export class FileStore {
 
   /**
    * Encrypts a file, or all files of a directory, anew under new data keys: for the case that one leaked. Each file has
-   * the old content or the new one, at any moment.
-   * @param path `""` for all files. @throws NotFoundError.
+   * the old content or the new one, at any moment. It stays under the CMK that it is under, or goes, with `keyId`, under
+   * another one. What is moved away meanwhile is encrypted anew as well: when the promise resolves, no file has a data
+   * key that one of these had when the call began.
+   * @param path `""` for all files. @throws NotFoundError, KeyDisabledError, InvalidKeyStateError.
    */
   async reencrypt(path: string, options: RenewOptions = {}): Promise<ReencryptedFiles> {
     assertStoreOptions("reencrypt", options);

@@ -18,7 +18,6 @@ import { ioError } from "../storage/io-error.ts";
 import { concurrently } from "./concurrently.ts";
 import type { DurabilityOption, StoreCallOptions, StoreKeyOption } from "./store-options.ts";
 import type { StoreSession } from "./store-session.ts";
-import { writeContent } from "./write-content.ts";
 
 /** Why something was left out of an import. */
 export type ImportSkipReason =
@@ -274,7 +273,7 @@ async function importFile(
     onProgress,
   }: Omit<Importing, "flush"> & { readonly onProgress?: ProgressListener },
 ): Promise<{ readonly bytes: number } | ImportSkipReason | "unchanged"> {
-  const { host, catalog, database, objects, use } = session;
+  const { host, catalog, database } = session;
   const opened = await openStill(host.fs, path);
   if (typeof opened === "string") return opened;
   try {
@@ -287,18 +286,14 @@ async function importFile(
     const isDurable = durability === "durable";
     const content = { kind: "file", file: opened } as const;
     const write = { keyId, isDurable, onProgress, signal, onUse };
-    const written = await writeContent(host, objects, use, content, write);
-    try {
-      await commit(() =>
-        session.name(written.content, (change) =>
-          catalog.putFile(change, parts, written.content, { overwrite, metadata: before?.metadata }),
-        ),
-      );
-      if (!isDurable && written.content.headerTag !== undefined) use.owesFlush(written.content.id);
-      return { bytes: size };
-    } finally {
-      written.end();
-    }
+    const put = { overwrite, metadata: before?.metadata };
+    await session.put(
+      content,
+      write,
+      (change, written) => void catalog.putFile(change, parts, written, put),
+      commit,
+    );
+    return { bytes: size };
   } catch (error) {
     if (isInTheWay(error)) return "exists";
     if (isCofferError(error, "COFFER_SOURCE_CHANGED")) return "changed";

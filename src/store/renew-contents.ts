@@ -22,14 +22,19 @@ import { wipe } from "../secret.ts";
 import { concurrently } from "./concurrently.ts";
 import { damagedEntries, type WalkedEntry } from "./listing.ts";
 import { asDamage, keyIdOf, missingContent, type OpenedFile, openInline } from "./read-content.ts";
-import type { StoreCallOptions, StoreKeyOption } from "./store-options.ts";
+import type { StoreCallOptions } from "./store-options.ts";
 import type { StoreSession } from "./store-session.ts";
-import { inlineContext, writeContent } from "./write-content.ts";
+import { inlineContext } from "./write-content.ts";
 
 /** Contents that are renewed at once: each waits for the drive. */
 const AT_ONCE = 8;
 
-export interface RenewOptions extends StoreCallOptions, StoreKeyOption {
+export interface RenewOptions extends StoreCallOptions {
+  /**
+   * The CMK that the files are to be under, by id or alias. @defaultValue of each file the one that it is under, in its
+   * newest version
+   */
+  readonly keyId?: string | undefined;
   /** Told bytes of files that are done, and of all. */
   readonly onProgress?: ProgressListener | undefined;
 }
@@ -281,7 +286,7 @@ async function reencryptFile(
   keyId: string | undefined,
   { signal, onUse, open }: Reencrypting,
 ): Promise<Outcome> {
-  const { catalog, database, host, objects, use } = session;
+  const { catalog, database } = session;
   if (!catalog.isPresent(database, entry)) return "missed";
   let file: OpenedFile;
   try {
@@ -292,19 +297,17 @@ async function reencryptFile(
     return "missed";
   }
   try {
-    const source = { kind: "pieces", pieces: file.stream() } as const;
-    const written = await writeContent(host, objects, use, source, { keyId, isDurable: true, signal, onUse });
-    try {
-      await session.name(written.content, (change) => {
-        if (!catalog.exchangeContent(change, entry, written.content)) throw new Superseded();
-      });
-      return "renewed";
-    } catch (error) {
-      if (error instanceof Superseded) return "missed";
-      throw error;
-    } finally {
-      written.end();
-    }
+    await session.put(
+      { kind: "pieces", pieces: file.stream(), sizeBytes: file.size },
+      { keyId: keyId ?? file.keyId, isDurable: true, signal, onUse },
+      (change, content) => {
+        if (!catalog.exchangeContent(change, entry, content)) throw new Superseded();
+      },
+    );
+    return "renewed";
+  } catch (error) {
+    if (error instanceof Superseded) return "missed";
+    throw error;
   } finally {
     await file.close();
   }

@@ -49,7 +49,9 @@ export interface MoveOptions extends StoreCallOptions {
   readonly overwrite?: boolean | undefined;
 }
 
-export interface CopyOptions extends StoreCallOptions, StoreKeyOption, DurabilityOption {
+export interface CopyOptions extends StoreCallOptions, DurabilityOption {
+  /** The CMK of the copies, by id or alias. @defaultValue of each copy the one that its file is under */
+  readonly keyId?: string | undefined;
   /** Replaces a file by a file. @defaultValue false */
   readonly overwrite?: boolean | undefined;
   readonly onProgress?: ProgressListener | undefined;

@@ -15,7 +15,8 @@ import type { Objects } from "./objects.ts";
 import type { FileStoreHost } from "./store-ground.ts";
 import type { StoreUse } from "./store-use.ts";
 import { RemovedTraces } from "./removed-traces.ts";
-import type { NewContent } from "./write-content.ts";
+import type { KnownSource } from "./content-source.ts";
+import { type NewContent, type NewContentOptions, writeContent } from "./write-content.ts";
 
 export class StoreSession implements GarbageGround {
   readonly host: FileStoreHost;
@@ -56,10 +57,31 @@ export class StoreSession implements GarbageGround {
   }
 
   /**
+   * Writes a content and commits a change that names it. A flush that is left for later is noted.
+   * @param commit performs the change when its turn has come. @defaultValue at once
+   * @throws as `writeContent` does, and what the plan throws; then nothing is left.
+   */
+  async put<T>(
+    source: KnownSource,
+    options: NewContentOptions,
+    plan: (change: Transaction, content: NewContent) => T,
+    commit: (work: () => Promise<T>) => Promise<T> = (work) => work(),
+  ): Promise<T> {
+    const { content, end } = await writeContent(this.host, this.objects, this.use, source, options);
+    try {
+      const answer = await commit(() => this.#name(content, (change) => plan(change, content)));
+      if (!options.isDurable && content.headerTag !== undefined) this.use.owesFlush(content.id);
+      return answer;
+    } finally {
+      end();
+    }
+  }
+
+  /**
    * Commits a change that names a new content, and puts its object into its place. When the change fails, the object
    * is removed.
    */
-  async name<T>(content: NewContent, plan: (change: Transaction) => T): Promise<T> {
+  async #name<T>(content: NewContent, plan: (change: Transaction) => T): Promise<T> {
     let answer: T;
     try {
       answer = await this.change(plan);

@@ -101,7 +101,7 @@ async function writeSource(
 ): Promise<NewContent> {
   if (source.kind === "path") return writePath(host, objects, source.path, options);
   if (source.kind === "file") return writeFile(host, objects, source.file, options);
-  if (source.kind === "pieces") return writePieces(host, objects, source.pieces, options);
+  if (source.kind === "pieces") return writePieces(host, objects, source, options);
   const progress = new Progress(options.onProgress, source.bytes.length);
   const content =
     source.bytes.length <= INLINE_BYTES
@@ -170,10 +170,10 @@ async function sealSmallFile(
 async function writePieces(
   host: FileStoreHost,
   objects: Objects,
-  source: AsyncIterable<Uint8Array>,
+  source: Extract<KnownSource, { kind: "pieces" }>,
   options: IdentifiedOptions,
 ): Promise<NewContent> {
-  const pieces = abortable(bytesOf(source), options.signal);
+  const pieces = abortable(bytesOf(source.pieces), options.signal);
   try {
     const held: Uint8Array[] = [];
     let heldBytes = 0;
@@ -195,7 +195,7 @@ async function writePieces(
       }
       // Its length shows when it ends.
       const progress = new Progress(options.onProgress, Number.POSITIVE_INFINITY);
-      const content = await writeObject(host, objects, options, 0, (object, beginning) =>
+      const content = await writeObject(host, objects, options, source.sizeBytes ?? 0, (object, beginning) =>
         sealPieces(object, beginning, chain(held, pieces), progress, options),
       );
       options.onProgress?.({ bytes: content.size, totalBytes: content.size });

@@ -3,8 +3,9 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { expect, test } from "vitest";
 
+import { isCofferError } from "../../src/errors.ts";
 import { cheapPassphrase } from "../../src/testing.ts";
-import { createVault } from "../../src/vault.ts";
+import { createVault, type Vault } from "../../src/vault.ts";
 import { bytesOf, objectsOf, type StoreGround, storeGround } from "./store-ground.ts";
 
 const CONTENTS: Readonly<Record<string, Uint8Array>> = {
@@ -227,3 +228,86 @@ test("files under a disabled key do not keep the others from the new version, un
 function idOf(keyId: string): Buffer {
   return Buffer.from(keyId.replaceAll("-", ""), "hex");
 }
+
+/** The CMKs that files are under: each one closes its own when it is disabled. */
+async function keyOf({ kms, store }: Vault, path: string): Promise<string | undefined> {
+  const { keys } = await kms.listKeys();
+  for (const { keyId } of keys) {
+    await kms.disableKey({ keyId });
+    try {
+      await store.read(path);
+    } catch (error) {
+      if (isCofferError(error, "COFFER_KEY_DISABLED")) return keyId;
+      throw error;
+    } finally {
+      await kms.enableKey({ keyId });
+    }
+  }
+  return undefined;
+}
+
+test("encrypted anew or copied, a file stays under the key that it is under, unless another is named", async () => {
+  const { vault } = await storeGround();
+  const { store, kms } = vault;
+  const { keyMetadata: two } = await kms.createKey({ alias: "alias/two" });
+  const { keyMetadata: three } = await kms.createKey({ alias: "alias/three" });
+  await store.write("d/small", bytesOf(100), { keyId: "alias/two" });
+  await store.write("d/large", bytesOf(100_000), { keyId: "alias/two" });
+  await store.write("d/empty", "");
+  // An alias names a key for what is written from now on.
+  await kms.updateAlias({ aliasName: "alias/two", targetKeyId: three.keyId });
+  expect(await store.reencrypt("")).toEqual({ files: 2 });
+  await store.copy("d", "copy");
+  await store.copy("d/small", "copied");
+  for (const path of ["d/small", "d/large", "copy/small", "copy/large", "copied"]) {
+    expect(await keyOf(vault, path)).toBe(two.keyId);
+  }
+  await store.copy("d", "other", { keyId: "alias/three" });
+  await store.reencrypt("d", { keyId: three.keyId });
+  for (const path of ["d/small", "d/large", "other/small", "other/large"]) {
+    expect(await keyOf(vault, path)).toBe(three.keyId);
+  }
+  expect(await store.read("other/large")).toEqual(bytesOf(100_000));
+  expect((await store.verify()).problems).toEqual([]);
+});
+
+test.each(["small", "large"])(
+  "under a disabled key a %s file is neither encrypted anew nor copied",
+  async (name) => {
+    const { vault, directory } = await storeGround();
+    const { store, kms } = vault;
+    const { keyMetadata: two } = await kms.createKey({ alias: "alias/two" });
+    const content = bytesOf(name === "small" ? 100 : 100_000);
+    await store.write(name, content, { keyId: "alias/two" });
+    const [entry, objects] = [await store.stat(name), await objectsOf(directory)];
+    await kms.disableKey({ keyId: two.keyId });
+    const refused = { code: "COFFER_KEY_DISABLED" };
+    await expect(store.reencrypt(name)).rejects.toMatchObject(refused);
+    await expect(store.reencrypt(name, { keyId: "alias/default" })).rejects.toMatchObject(refused);
+    await expect(store.copy(name, "copy")).rejects.toMatchObject(refused);
+    await kms.enableKey({ keyId: two.keyId });
+    await kms.disableKey({ keyId: (await kms.createKey({ alias: "alias/closed" })).keyMetadata.keyId });
+    await expect(store.reencrypt(name, { keyId: "alias/closed" })).rejects.toMatchObject(refused);
+    await expect(store.copy(name, "copy", { keyId: "alias/closed" })).rejects.toMatchObject(refused);
+    expect(await store.stat(name)).toEqual(entry);
+    await expect(store.stat("copy")).rejects.toMatchObject({ code: "COFFER_NOT_FOUND" });
+    expect(await objectsOf(directory)).toEqual(objects);
+    expect(await readdir(join(directory, "incoming"))).toEqual([]);
+    expect(await store.read(name)).toEqual(content);
+  },
+);
+
+test("a large file keeps its long segments when it is copied and encrypted anew", async () => {
+  const { vault, directory } = await storeGround();
+  const { store } = vault;
+  await store.write("large", bytesOf(2_000_000));
+  await store.copy("large", "copy");
+  await store.reencrypt("large");
+  await store.flush();
+  const segments = await Promise.all(
+    (await objectsOf(directory)).map(async (path) => (await vault.fileInfo(path)).segmentBytes),
+  );
+  expect(segments.length).toBeGreaterThanOrEqual(2);
+  expect(new Set(segments)).toEqual(new Set([262_144]));
+  for (const path of ["large", "copy"]) expect(await store.read(path)).toEqual(bytesOf(2_000_000));
+});
