@@ -45,7 +45,7 @@ export async function copyTree(
   // A file onto itself stays what it is.
   if (target !== undefined && equal(target.id, source.id)) return;
   const progress = new Progress(options.onProgress, source.size);
-  await copyFile(session, source, to, { ...options, overwrite, progress });
+  if (!(await copyFile(session, source, to, { ...options, overwrite, progress }))) throw nothingThere();
   await progress.finish();
 }
 
@@ -76,10 +76,7 @@ async function copyDirectory(
       if (record.kind === "directory") {
         await session.change((change) => void catalog.makeDirectory(change, place, id));
       } else {
-        // Written anew since it was found: the newer one is copied. Removed: there is none to copy.
-        const present = catalog.present(session.database, record);
-        if (present?.kind !== "file") continue;
-        await copyFile(session, present, place, { ...options, overwrite: false, progress, below: id });
+        await copyFile(session, record, place, { ...options, overwrite: false, progress, below: id });
       }
     }
     await options.commit(() =>
@@ -93,18 +90,22 @@ async function copyDirectory(
   }
 }
 
+/** @returns false when no file has the name any more: removed or moved since it was found, there is none to copy. */
 async function copyFile(
   session: StoreSession,
-  source: EntryRecord,
+  found: EntryRecord,
   to: readonly string[],
   options: CopyTreeOptions &
     Pick<PutOptions, "below"> & { readonly progress: Progress; readonly overwrite: boolean },
-): Promise<void> {
-  const { catalog, use } = session;
+): Promise<boolean> {
+  const { catalog, database, use } = session;
   const { signal, onUse, commit, durability = "durable", overwrite, below, progress } = options;
-  const { modified: modifiedAtMs, metadata } = source;
   // Between the look at its key and the name of the copy no file is taken away from that key.
-  await use.keyChoice.shared(async () => {
+  return use.keyChoice.shared(async () => {
+    // Written or wrapped anew since it was found: what is there now is copied.
+    const source = catalog.present(database, found);
+    if (source?.kind !== "file") return false;
+    const { modified: modifiedAtMs, metadata } = source;
     const file = await options.open(source);
     try {
       await session.put(
@@ -114,6 +115,7 @@ async function copyFile(
           void catalog.putFile(change, to, { ...content, modifiedAtMs }, { overwrite, metadata, below }),
         commit,
       );
+      return true;
     } finally {
       await file.close();
     }

@@ -287,10 +287,12 @@ async function reencryptFile(
   { signal, onUse, open }: Reencrypting,
 ): Promise<Outcome> {
   const { catalog, database } = session;
-  if (!catalog.isPresent(database, entry)) return "missed";
+  // As it is by now: it may have been wrapped anew since it was listed.
+  const present = catalog.present(database, entry);
+  if (present === undefined || !equal(present.id, entry.id)) return "missed";
   let file: OpenedFile;
   try {
-    file = await open(entry);
+    file = await open(present);
   } catch (error) {
     // Removed or replaced since it was listed.
     if (catalog.isPresent(database, entry)) throw error;

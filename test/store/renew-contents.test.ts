@@ -3,6 +3,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { expect, test } from "vitest";
 
+import { equal } from "../../src/bytes.ts";
 import { isCofferError } from "../../src/errors.ts";
 import { cheapPassphrase } from "../../src/testing.ts";
 import { createVault, type Vault } from "../../src/vault.ts";
@@ -142,15 +143,20 @@ test("a copy that is made meanwhile is not left under the old key", async () => 
   const { store, kms } = vault;
   const { keyMetadata: old } = await kms.createKey({});
   const { keyMetadata: next } = await kms.createKey({});
-  for (let i = 0; i < 10; i++) await store.write(`a/f${i}`, bytesOf(100_000, i + 1), { keyId: old.keyId });
-  const copied = store.copy("a", "b");
-  const renewed = store.reencrypt("a");
-  await store.rewrapAll({ keyId: next.keyId });
-  await Promise.all([copied, renewed]);
+  const contents = Array.from({ length: 40 }, (_, i) => bytesOf(i % 2 === 0 ? 100 : 100_000, i + 1));
+  for (const [i, content] of contents.entries()) {
+    await store.write(`a/f${i}`, content, { keyId: old.keyId });
+  }
+  const others = [store.copy("a", "b"), store.reencrypt("a")];
+  const rewrapped = store.rewrapAll({ keyId: next.keyId });
+  for (const i of contents.keys()) others.push(store.copy(`a/f${i}`, `c/f${i}`));
+  await rewrapped;
+  await Promise.all(others);
   await kms.disableKey({ keyId: old.keyId });
-  for (let i = 0; i < 10; i++) {
-    expect(await store.read(`a/f${i}`)).toEqual(bytesOf(100_000, i + 1));
-    expect(await store.read(`b/f${i}`)).toEqual(bytesOf(100_000, i + 1));
+  for (const [i, content] of contents.entries()) {
+    for (const folder of ["a", "b", "c"]) {
+      expect(equal(await store.read(`${folder}/f${i}`), content)).toBe(true);
+    }
   }
 });
 
