@@ -117,6 +117,7 @@ export class VaultDatabase implements RecordReader {
       const message = `Copy ${copy} of the vault header is ${condition}. The next change writes it anew.`;
       options.report({ type: "damage", message });
     }
+    if (database.rottenBlocks > 0) options.report({ type: "damage", message: rotten(database.rottenBlocks) });
     return database;
   }
 
@@ -135,6 +136,11 @@ export class VaultDatabase implements RecordReader {
     const time = believedTime(clock(), this.state, this.#earlierLeap);
     if (!time.isBelieved) this.#warnOfClock(time);
     return time;
+  }
+
+  /** Blocks of the database that were altered on disk; with any, a look-up in a file table may miss what is there. */
+  get rottenBlocks(): number {
+    return this.#reader.store.inner.rottenBlocks ?? 0;
   }
 
   count(table: RecordTable): number {
@@ -589,6 +595,11 @@ function openedAnew(cause: unknown): IoError {
     cause,
     details: { reason: "opened-anew" },
   });
+}
+
+function rotten(blocks: number): string {
+  const what = blocks === 1 ? "A block of the database is" : `${blocks} blocks of the database are`;
+  return `${what} not what was written. Keys are not touched by that; names of the file store may be hidden by it. Run coffer doctor --repair, and look after the drive.`;
 }
 
 function outcomeUnknown(cause: unknown): IoError {

@@ -6,7 +6,7 @@
  */
 import { equal } from "../bytes.ts";
 import { randomId } from "../crypto/random.ts";
-import { AlreadyExistsError, InvalidArgumentError, NotFoundError } from "../errors.ts";
+import { AlreadyExistsError, DamagedError, InvalidArgumentError, NotFoundError } from "../errors.ts";
 import { ID_BYTES } from "../formats/key-schedule.ts";
 import { recordKey } from "../formats/records/record-key.ts";
 import { type ContentRecord, type EntryRecord, TABLES } from "../formats/records/tables.ts";
@@ -37,14 +37,17 @@ export interface PutOptions {
 export class Catalog {
   readonly #kname: Uint8Array;
   readonly #onReplaced: (key: Uint8Array) => void;
+  readonly #onAbsent: () => void;
 
   /**
    * @param kname lent; those who change the root key change its bytes.
    * @param onReplaced told the LevelDB key of each entry before its record is removed or replaced by another content's.
+   * @param onAbsent asked before anything is said or done because a record was not found; throws where it may be there.
    */
-  constructor(kname: Uint8Array, onReplaced: (key: Uint8Array) => void) {
+  constructor(kname: Uint8Array, onReplaced: (key: Uint8Array) => void, onAbsent: () => void) {
     this.#kname = kname;
     this.#onReplaced = onReplaced;
+    this.#onAbsent = onAbsent;
   }
 
   /** Returns the entry of a path, or undefined. The topmost directory has none. */
@@ -245,7 +248,11 @@ export class Catalog {
 
   #dropContent(change: Transaction, entry: EntryRecord): void {
     const key = recordKey.content(this.#kname, entry.id);
-    if (change.get(TABLES.contents, key) === undefined) return;
+    if (change.get(TABLES.contents, key) === undefined) {
+      const isInObject = entry.kind === "file" && entry.blob === undefined && entry.size > 0;
+      if (isInObject) this.#onAbsent();
+      return;
+    }
     change.delete(key);
     this.list(change, entry.id, "content");
   }
@@ -284,12 +291,22 @@ export class Catalog {
   }
 
   #entry(records: RecordReader, { key }: Place): EntryRecord | undefined {
-    return records.get(TABLES.entries, key);
+    const entry = records.get(TABLES.entries, key);
+    if (entry === undefined) this.#onAbsent();
+    return entry;
   }
 
   #place(dir: Uint8Array, name: string): Place {
     return { dir, name, key: recordKey.entry(this.#kname, dir, name) };
   }
+}
+
+/** The error for what was not found and may be there: a search that meets an altered block passes records by. */
+export function hiddenNames(): DamagedError {
+  return new DamagedError(
+    "The database was altered on disk, so that names which are there may not be found. Run coffer doctor --repair, or restore a backup.",
+    { details: { part: "index", reason: "rot" } },
+  );
 }
 
 /** The error for a path that leads nowhere. */

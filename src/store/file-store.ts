@@ -11,7 +11,7 @@ import { encodeMetadata } from "../formats/store-metadata.ts";
 import { parseStorePath } from "../formats/store-path.ts";
 import type { UnlockedVault } from "../keystore/unlocked-vault.ts";
 import { redact } from "../secret.ts";
-import { nothingThere } from "./catalog.ts";
+import { hiddenNames, nothingThere } from "./catalog.ts";
 import { type ContentSource, sourceOf } from "./content-source.ts";
 import { copyTree } from "./copy-tree.ts";
 import type { ExportedTree, ExportOptions } from "./export-options.ts";
@@ -583,6 +583,7 @@ async function* single(entry: WalkedEntry): AsyncGenerator<WalkedEntry> {
 }
 
 async function isEmpty(session: StoreSession, directoryId: Uint8Array): Promise<boolean> {
+  if (session.database.rottenBlocks > 0) throw hiddenNames();
   const { catalog, database } = session;
   // A record that does not open is something, too.
   for await (const _ of database.records(TABLES.entries, catalog.entriesOf(directoryId))) return false;

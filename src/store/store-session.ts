@@ -9,7 +9,7 @@ import { TABLES } from "../formats/records/tables.ts";
 import type { UnlockedVault } from "../keystore/unlocked-vault.ts";
 import type { Transaction } from "../storage/transaction.ts";
 import type { VaultDatabase } from "../storage/vault-database.ts";
-import { Catalog } from "./catalog.ts";
+import { Catalog, hiddenNames } from "./catalog.ts";
 import { Garbage, type GarbageGround } from "./garbage.ts";
 import type { Objects } from "./objects.ts";
 import type { FileStoreHost } from "./store-ground.ts";
@@ -34,7 +34,13 @@ export class StoreSession implements GarbageGround {
     this.use = use;
     this.database = unlocked.database;
     this.traces = new RemovedTraces(this.database, unlocked.ended);
-    this.catalog = new Catalog(unlocked.keystore.keys.name, (key) => this.traces.note(key));
+    this.catalog = new Catalog(
+      unlocked.keystore.keys.name,
+      (key) => this.traces.note(key),
+      () => {
+        if (this.database.rottenBlocks > 0) throw hiddenNames();
+      },
+    );
     this.garbage = new Garbage(this);
   }
 
@@ -101,6 +107,8 @@ export class StoreSession implements GarbageGround {
   }
 
   async #sweep(): Promise<void> {
+    // Where a record may not be found, nothing is removed for want of one.
+    if (this.database.rottenBlocks > 0) return;
     const { objects } = await this.objects.incoming();
     for (const { id } of objects) {
       if (this.ended.aborted) return;

@@ -25,6 +25,8 @@ export type StoreProblem =
       readonly expected: number;
       readonly unreadable: number;
     }
+  /** Blocks of the database are not what was written: names may be passed by when they are looked up. */
+  | { readonly problem: "rot"; readonly blocks: number }
   /** Names of one directory do not open; all others are checked. */
   | { readonly problem: "names"; readonly path: string; readonly count: number }
   /** The content is not there. */
@@ -115,6 +117,8 @@ export async function verifyStore(
 type Tell = (problem: StoreProblem) => void;
 
 async function checkIndex(session: StoreSession, signal: AbortSignal, tell: Tell): Promise<void> {
+  const { rottenBlocks: blocks } = session.database;
+  if (blocks > 0) tell({ problem: "rot", blocks });
   const checks = await session.database.checkFileTables(() => signal.throwIfAborted());
   for (const { found, stated, unreadable, isSound } of checks) {
     if (!isSound) tell({ problem: "index", found, expected: stated, unreadable: unreadable.length });

@@ -176,6 +176,8 @@ function problemText(found: StoreProblem): string {
   switch (found.problem) {
     case "index":
       return `index: ${found.found} records instead of ${found.expected}, ${found.unreadable} of them do not open`;
+    case "rot":
+      return `rot: ${found.blocks} blocks of the database were altered on disk, and names may be hidden; run coffer doctor --repair`;
     case "names":
       return `names: ${found.count} names do not open in ${found.path === "" ? "the topmost directory" : found.path}`;
     case "damaged":
