@@ -301,7 +301,7 @@ export class Catalog {
   }
 }
 
-/** The error for what was not found and may be there: a search that meets an altered block passes records by. */
+/** The error for what was not found and may be there: a search that meets an altered block passes records by [F-244]. */
 export function hiddenNames(): DamagedError {
   return new DamagedError(
     "The database was altered on disk, so that names which are there may not be found. Run coffer doctor --repair, or restore a backup.",
