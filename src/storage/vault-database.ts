@@ -167,11 +167,11 @@ export class VaultDatabase implements RecordReader {
     }
   }
 
-  /** Checks the file tables, as they are between two commits; see {@link checkFileTables}. @throws IoError. */
-  async checkFileTables(onRecord?: () => void): Promise<FileTableCheck[]> {
+  /** Checks the file tables, or one, as they are between two commits; see {@link checkFileTables}. @throws IoError. */
+  async checkFileTables(onRecord?: () => void, only?: FileTable): Promise<FileTableCheck[]> {
     // Its sums are taken before anything else can be committed.
     const { captured: check, snapshot } = await this.snapshot((_, session) =>
-      session.fileTableCheck(onRecord),
+      session.fileTableCheck(onRecord, only),
     );
     try {
       return await check(snapshot);

@@ -130,17 +130,21 @@ async function gather(
   session: StoreSession,
   signal: AbortSignal,
   tell: Tell,
-  from: Uint8Array = ROOT_ID,
 ): Promise<WalkedEntry[]> {
   const found: WalkedEntry[] = [];
-  const open: { readonly parts: readonly string[]; readonly id: Uint8Array }[] = [{ parts: [], id: from }];
+  const open: { readonly parts: readonly string[]; readonly id: Uint8Array }[] = [{ parts: [], id: ROOT_ID }];
+  const seen = new Set([hex(ROOT_ID)]);
   for (let directory = open.pop(); directory !== undefined; directory = open.pop()) {
     const { parts, id } = directory;
     const onDamage = (count: number): void => tell({ problem: "names", path: parts.join("/"), count });
     for (const record of await entriesOf(session, id, signal, onDamage)) {
       const entry = { parts: [...parts, record.name], record };
+      // One that was moved meanwhile, or that an older record leads to, which the sums tell.
+      if (record.kind === "directory" && seen.has(hex(record.id))) continue;
       found.push(entry);
-      if (record.kind === "directory") open.push({ parts: entry.parts, id: record.id });
+      if (record.kind !== "directory") continue;
+      seen.add(hex(record.id));
+      open.push({ parts: entry.parts, id: record.id });
     }
   }
   return found;
@@ -279,8 +283,9 @@ async function reached(
   }
   for (let id = directories.pop(); id !== undefined; id = directories.pop()) {
     for (const record of await entriesOf(session, id, signal, () => undefined)) {
+      const isNew = !ids.has(hex(record.id));
       ids.add(hex(record.id));
-      if (record.kind === "directory") directories.push(record.id);
+      if (isNew && record.kind === "directory") directories.push(record.id);
     }
   }
   return ids;
