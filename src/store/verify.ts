@@ -126,11 +126,7 @@ async function checkIndex(session: StoreSession, signal: AbortSignal, tell: Tell
 }
 
 /** Every entry that a path leads to, whatever is wrong with its neighbours. */
-async function gather(
-  session: StoreSession,
-  signal: AbortSignal,
-  tell: Tell,
-): Promise<WalkedEntry[]> {
+async function gather(session: StoreSession, signal: AbortSignal, tell: Tell): Promise<WalkedEntry[]> {
   const found: WalkedEntry[] = [];
   const open: { readonly parts: readonly string[]; readonly id: Uint8Array }[] = [{ parts: [], id: ROOT_ID }];
   const seen = new Set([hex(ROOT_ID)]);
