@@ -10,7 +10,7 @@ import {
   assertArgon2Cost,
   assertMemoryAvailable,
 } from "./crypto/argon2id.ts";
-import type { Findings, FindingSeverity } from "./diagnosis.ts";
+import { counted, type Findings, type FindingSeverity } from "./diagnosis.ts";
 import { isCofferError, VaultNotFoundError } from "./errors.ts";
 import type { ParsedHeader } from "./formats/header.ts";
 import type { PassphraseFields, SlotFields } from "./formats/slot-header.ts";
@@ -360,10 +360,6 @@ async function judgeArgon2(findings: Findings): Promise<void> {
 /** Header times are unauthenticated, and may be no time at all. */
 function isoTime(ms: number): string {
   return ms <= 8.64e15 ? new Date(ms).toISOString() : "at an impossible time";
-}
-
-function counted(count: number, one: string, many: string): string {
-  return `${count} ${count === 1 ? one : many}`;
 }
 
 function mebibytes(kibibytes: number): string {
