@@ -180,7 +180,7 @@ function judgeCost(slot: string, fields: PassphraseFields, findings: Findings, k
   findings.add(
     severity,
     "kdf",
-    `A guess at the passphrase of slot ${slot} costs Argon2id with ${mebibytes(memoryKiB)} of memory, ${passes} passes and ${lanes} lanes.${advice}`,
+    `A guess at the passphrase of slot ${slot} costs Argon2id with ${mebibytes(memoryKiB)} of memory, ${counted(passes, "pass", "passes")} and ${counted(lanes, "lane", "lanes")}.${advice}`,
     { topic: slot },
   );
 }

@@ -20,6 +20,8 @@ describe("the built command line", () => {
     const help = await coffer(["encrypt", "--help"], { cwd });
     expect(help).toMatchObject({ code: 0, stderr: "" });
     expect(help.stdout.toString()).toContain("usage: coffer encrypt -V VAULT --key KEY");
+    const imported = await coffer(["store", "import", "--help"], { cwd });
+    expect(imported.stdout.toString()).toMatch(/^usage: coffer store import -V VAULT FOLDER \[DIR\] /u);
   });
 
   test("answers a usage error with exit code 2 and the right usage, and repeats no value", async () => {
@@ -41,6 +43,9 @@ describe("the built command line", () => {
   test("asks for a file where there is no terminal to ask on", async () => {
     const cwd = await scratch();
     const alone = await coffer(["init", "v"], { cwd });
-    expect(alone).toMatchObject({ code: 2, stderr: expect.stringContaining("--passphrase-file") });
+    expect(alone).toMatchObject({
+      code: 2,
+      stderr: expect.stringContaining("--module PATH and --pin-file FILE"),
+    });
   });
 });
