@@ -137,7 +137,7 @@ test.concurrent("an object without a record is told, and a repair names it [F-23
     expect.stringMatching(/^damage store: 1 object of the file store has no record/u),
   ]);
   expect(await treeOf(directory)).toEqual(before);
-  const lines = await expectMended(directory, [/^repaired store: 1 objects .* have no record/u]);
+  const lines = await expectMended(directory, [/^repaired store: 1 object .* has no record/u]);
   expect(lines).toContainEqual(expect.stringMatching(/^note store: .* 1 contents and directories are in/u));
   const found = await use(directory, ({ store }) => store.read(`lost+found/${basename(name, ".cof")}`));
   expect(equal(found, bytesOf(9000, 9))).toBe(true);
