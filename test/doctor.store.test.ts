@@ -86,7 +86,9 @@ test.concurrent("a sound store is said to be sound, and its files to be there", 
   const directory = await copyOfSample();
   const diagnosis = await diagnose(directory);
   expect(diagnosis.verdict).toBe("sound");
-  expect(said(diagnosis)).toEqual([expect.stringMatching(/^ok store: The index of the file store names 2 objects: each is there/u)]);
+  expect(said(diagnosis)).toEqual([
+    expect.stringMatching(/^ok store: The index of the file store names 2 objects: each is there/u),
+  ]);
 });
 
 test.concurrent("without keys objects are counted, and foreign names are told", async () => {

@@ -109,7 +109,8 @@ describe("docs/errors.md", () => {
     const told = [...sectionOf("docs/errors.md", "COFFER_IO").matchAll(/^\| (`[^|]*`) +\|/gmu)]
       .flatMap(([, cell = ""]) => [...cell.matchAll(/`([\w-]+)`/gu)])
       .map(([, reason]) => reason);
-    expect(told.filter((reason) => reason !== "reason").toSorted()).toEqual([...reasons].toSorted());
+    // The head of the table's first column looks like one.
+    expect(new Set(told.filter((reason) => reason !== "reason"))).toEqual(reasons);
   });
 });
 
