@@ -28,8 +28,6 @@ export interface PutOptions {
   /** Replaces a file. */
   readonly overwrite: boolean;
   readonly metadata: Uint8Array | undefined;
-  /** Of a file that is new. @defaultValue the change's */
-  readonly createdAtMs?: number | undefined;
   /** Id of the directory that the path begins in. @defaultValue the topmost */
   readonly below?: Uint8Array | undefined;
 }
@@ -127,7 +125,7 @@ export class Catalog {
       kind: "file",
       id,
       size,
-      created: before?.created ?? options.createdAtMs ?? nowMs,
+      created: before?.created ?? nowMs,
       modified: modifiedAtMs,
       ...(blob !== undefined && { blob }),
       ...(options.metadata !== undefined && { metadata: options.metadata }),
@@ -158,7 +156,11 @@ export class Catalog {
   makeDirectory(change: Transaction, parts: readonly string[], below: Uint8Array = ROOT_ID): Uint8Array {
     if (parts.length === 0) return below;
     const place = this.#placeFor(change, parts, below);
-    if (this.#entry(change, place)?.kind === "file") throw alreadyThere("file");
+    if (this.#entry(change, place)?.kind === "file") {
+      throw new AlreadyExistsError(
+        "A file of this name is in the store, where a directory is to be. Choose another name, or move or remove the file first.",
+      );
+    }
     return this.#step(change, place.dir, place.name);
   }
 
@@ -323,15 +325,21 @@ function alreadyThere(kind: EntryRecord["kind"]): AlreadyExistsError {
 }
 
 function isDirectory(): InvalidArgumentError {
-  return new InvalidArgumentError("This name is a directory's, where a file's is needed.", {
-    details: { reason: "is-directory" },
-  });
+  return new InvalidArgumentError(
+    "This name is a directory's, where a file's is needed. Name a file in it, or choose another name.",
+    {
+      details: { reason: "is-directory" },
+    },
+  );
 }
 
 function notDirectory(): InvalidArgumentError {
-  return new InvalidArgumentError("A part of the path is a file, where a directory is needed.", {
-    details: { reason: "not-directory" },
-  });
+  return new InvalidArgumentError(
+    "A part of the path is a file, where a directory is needed. Name a directory, or move the file away first.",
+    {
+      details: { reason: "not-directory" },
+    },
+  );
 }
 
 function intoItself(): InvalidArgumentError {
@@ -341,7 +349,10 @@ function intoItself(): InvalidArgumentError {
 }
 
 function isRoot(): InvalidArgumentError {
-  return new InvalidArgumentError("The topmost directory stays where it is. Name something in it.", {
-    details: { reason: "root" },
-  });
+  return new InvalidArgumentError(
+    "The topmost directory cannot be moved, replaced or removed. Name something in it.",
+    {
+      details: { reason: "root" },
+    },
+  );
 }
