@@ -44,7 +44,9 @@ test("a name that is taken, a directory that is not empty, a path that leads now
   ]) {
     expect(await told("store", ...args)).toContain("or give --force. (COFFER_ALREADY_EXISTS)");
   }
-  expect(await told("store", "mkdir", ...VAULT, "d/large")).toContain("Choose another name. (COFFER_");
+  expect(await told("store", "mkdir", ...VAULT, "d/large")).toContain(
+    "move or remove the file first. (COFFER_",
+  );
   expect(await told("store", "rm", ...VAULT, "d")).toContain("or give --recursive.");
   expect(await told("store", "stat", ...VAULT, "nothing")).toContain("See coffer store ls for what is.");
   await writeFile(join(cwd, "taken"), "taken");
