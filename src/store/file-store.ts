@@ -289,8 +289,9 @@ export class FileStore {
     return this.#run(options, (session, signal) =>
       verifyStore(session, options, {
         signal,
-        open: (entry) => this.#openEntry(session, entry, signal),
-        openDamaged: (entry) => this.#openEntry(session, entry, signal, openDamagedObject),
+        open: (entry, onKeyArea) => this.#openEntry(session, entry, signal, openObject, onKeyArea),
+        openDamaged: (entry, onKeyArea) =>
+          this.#openEntry(session, entry, signal, openDamagedObject, onKeyArea),
         alone: (work) => this.#structure.alone(work),
       }),
     );
@@ -491,6 +492,7 @@ export class FileStore {
     entry: EntryRecord,
     signal: AbortSignal,
     openContent: typeof openObject | typeof openDamagedObject = openObject,
+    onKeyArea?: () => void,
   ): Promise<StoredFile> {
     const options = { signal, onUse: this.#onUse };
     if (entry.blob !== undefined || entry.size === 0) {
@@ -500,7 +502,11 @@ export class FileStore {
     try {
       const record = session.catalog.content(session.database, entry.id);
       if (record === undefined || record.length !== entry.size) throw missingRecord(entry.id);
-      return new ObjectFile(await openContent(this.#host, this.#objects, record, signal), options, end);
+      return new ObjectFile(
+        await openContent(this.#host, this.#objects, record, signal, onKeyArea),
+        options,
+        end,
+      );
     } catch (error) {
       end();
       throw error;

@@ -70,6 +70,7 @@ export async function openInline(host: FileStoreHost, entry: EntryRecord): Promi
 
 /**
  * Opens an object and proves that it is the one that its record means.
+ * @param report told of a key area that is damaged, when the other opens it.
  * @throws DamagedError reason `missing` or `content`. @throws what the CMK answers, IoError.
  */
 export async function openObject(
@@ -77,8 +78,11 @@ export async function openObject(
   objects: Objects,
   record: ContentRecord,
   signal: AbortSignal,
+  report: OpenFields["report"] = host.report,
 ): Promise<OpenedObject> {
-  const object = await openUnproven(host, objects, record.id, signal, openEnvelope);
+  const object = await openUnproven(host, objects, record.id, signal, (source, fields) =>
+    openEnvelope(source, { ...fields, report }),
+  );
   await assertMeant(object, record);
   return object;
 }
@@ -92,9 +96,10 @@ export async function openDamagedObject(
   objects: Objects,
   record: ContentRecord,
   signal: AbortSignal,
+  report: OpenFields["report"] = host.report,
 ): Promise<OpenedObject<KnownEnvelope>> {
   const object = await openUnproven(host, objects, record.id, signal, (source, fields) =>
-    openKnownEnvelope(source, record.length, fields),
+    openKnownEnvelope(source, record.length, { ...fields, report }),
   );
   await assertMeant(object, record);
   return object;

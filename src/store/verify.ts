@@ -33,6 +33,8 @@ export type StoreProblem =
   | { readonly problem: "missing"; readonly path: string }
   /** Parts of the content do not verify, or all of it. Without any part, bytes were added to it that mean nothing. */
   | { readonly problem: "damaged"; readonly path: string; readonly ranges: readonly DamagedRange[] }
+  /** One of the content's two key areas is damaged; the other opens it. `reencrypt` writes both anew. */
+  | { readonly problem: "key-area"; readonly path: string }
   /** The content could not be read: the drive reports an error, or something else was put into its place. */
   | { readonly problem: "unreadable"; readonly path: string; readonly errno: string }
   /** The CMK that the content is under does not serve: disabled, deleted, or waiting for deletion. */
@@ -67,9 +69,10 @@ const READ_BYTES = 1_048_576;
 
 export interface Verifying {
   readonly signal: AbortSignal;
-  readonly open: (entry: WalkedEntry["record"]) => Promise<StoredFile>;
+  /** @param onKeyArea told when one of two key areas is damaged. */
+  readonly open: (entry: WalkedEntry["record"], onKeyArea: () => void) => Promise<StoredFile>;
   /** Opens what can be read of a content. */
-  readonly openDamaged: (entry: WalkedEntry["record"]) => Promise<StoredFile>;
+  readonly openDamaged: (entry: WalkedEntry["record"], onKeyArea: () => void) => Promise<StoredFile>;
   /** Performs work while no name changes. */
   readonly alone: <T>(work: () => Promise<T>) => Promise<T>;
 }
@@ -160,7 +163,11 @@ async function checkFile(
 ): Promise<void> {
   const path = parts.join("/");
   try {
-    const { file, isWhole } = await openAny(record, check);
+    let hasBothAreas = true;
+    const { file, isWhole } = await openAny(record, check, () => {
+      hasBothAreas = false;
+    });
+    if (!hasBothAreas) check.tell({ problem: "key-area", path });
     try {
       const ranges = check.isDeep ? await damagedRanges(file, check) : [];
       if (ranges.length > 0 || !isWhole) check.tell({ problem: "damaged", path, ranges });
@@ -186,12 +193,13 @@ async function checkFile(
 async function openAny(
   record: WalkedEntry["record"],
   { open, openDamaged, isDeep }: FileCheck,
+  onKeyArea: () => void,
 ): Promise<{ readonly file: StoredFile; readonly isWhole: boolean }> {
   try {
-    return { file: await open(record), isWhole: true };
+    return { file: await open(record, onKeyArea), isWhole: true };
   } catch (error) {
     if (!isDeep || !isCofferError(error, "COFFER_DAMAGED")) throw error;
-    return { file: await openDamaged(record), isWhole: false };
+    return { file: await openDamaged(record, onKeyArea), isWhole: false };
   }
 }
 

@@ -124,6 +124,25 @@ test("a damaged segment of 256 KiB is told once, by whatever pieces it is read [
   expect(told).toEqual([{ ...range, path: "a/long" }]);
 });
 
+test("a key area that is damaged is told by name, and written anew (A-12)", async () => {
+  const { vault, directory } = await storeGround();
+  await vault.store.write("a", bytesOf(9000));
+  await vault.store.write("b", bytesOf(9000, 2));
+  for (const path of await objectPaths(directory)) {
+    const bytes = await readFile(path);
+    if (bytes.subarray(600, 700).every((byte) => byte === 0)) throw new Error("no key area there");
+    await writeFile(path, bytes.fill(0, 512, 2560));
+  }
+  const { problems } = await vault.store.verify();
+  expect(problems.toSorted((x, y) => JSON.stringify(x).localeCompare(JSON.stringify(y)))).toEqual([
+    { problem: "key-area", path: "a" },
+    { problem: "key-area", path: "b" },
+  ]);
+  expect(await vault.store.read("a")).toEqual(bytesOf(9000));
+  await vault.store.reencrypt("");
+  expect((await vault.store.verify()).problems).toEqual([]);
+});
+
 test("an object that no record names is reported, and never removed [F-239]", async () => {
   const ground = await storeGround();
   await ground.vault.store.write("x", bytesOf(50_000));

@@ -188,6 +188,8 @@ function problemText(found: StoreProblem): string {
       return `names: ${counted(found.count, "name does", "names do")} not open in ${found.path === "" ? "the topmost directory" : found.path}`;
     case "damaged":
       return `damaged: ${found.path}, ${rangesText(found.ranges)}`;
+    case "key-area":
+      return `key area: one of the two of ${found.path} is damaged; coffer store reencrypt writes both anew`;
     case "missing":
       return `missing: the content of ${found.path}`;
     case "unreadable":
