@@ -159,9 +159,9 @@ export class FileStore {
       try {
         // Checks the range as well.
         const plain = file.stream(range);
-        if (onDamage === undefined) return closing(plain, file);
+        if (onDamage === undefined) return closing(plain, file, signal);
         await plain.cancel();
-        return closing(salvageStream(file, range, onDamage), file);
+        return closing(salvageStream(file, range, onDamage), file, signal);
       } catch (error) {
         await file.close();
         throw error;
@@ -589,25 +589,42 @@ async function isEmpty(session: StoreSession, directoryId: Uint8Array): Promise<
   return true;
 }
 
-/** Closes the file when the stream ends, however it does. */
-function closing(stream: ReadableStream<Uint8Array>, file: StoredFile): ReadableStream<Uint8Array> {
+/** Closes the file when the stream ends, however it does, and ends the stream with an error when the signal aborts. */
+function closing(
+  stream: ReadableStream<Uint8Array>,
+  file: StoredFile,
+  signal: AbortSignal,
+): ReadableStream<Uint8Array> {
   const reader = stream.getReader();
+  let onAbort = (): void => undefined;
+  const close = async (): Promise<void> => {
+    signal.removeEventListener("abort", onAbort);
+    await file.close();
+  };
   return new ReadableStream<Uint8Array>(
     {
+      start(controller) {
+        onAbort = () => {
+          controller.error(signal.reason);
+          void close();
+        };
+        if (signal.aborted) onAbort();
+        else signal.addEventListener("abort", onAbort, { once: true });
+      },
       async pull(controller) {
         try {
           const { value, done } = await reader.read();
+          signal.throwIfAborted();
           if (!done) return controller.enqueue(value);
-          await file.close();
+          await close();
+          signal.throwIfAborted();
           controller.close();
         } catch (error) {
-          await file.close();
+          await close();
           throw error;
         }
       },
-      async cancel() {
-        await file.close();
-      },
+      cancel: close,
     },
     { highWaterMark: 0 },
   );
