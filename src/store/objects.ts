@@ -136,15 +136,34 @@ export class Objects {
    */
   async open(id: Uint8Array): Promise<SourceFile | undefined> {
     // It may be moved between the two looks.
-    for (const path of [this.pathOf(id), this.#incomingPath(id), this.pathOf(id)]) {
-      try {
-        const handle = await this.#fs.open(path, "read");
-        return { path, handle, stats: handle.opened };
-      } catch (error) {
-        if (!hasErrno(error, "ENOENT")) throw ioError(error, "read a file of the store");
-      }
+    return (
+      (await this.openIn("objects", id)) ??
+      (await this.openIn("incoming", id)) ??
+      (await this.openIn("objects", id))
+    );
+  }
+
+  /** Opens what lies in one place under an object's name. @returns undefined when there is nothing. @throws IoError. */
+  async openIn(place: "objects" | "incoming", id: Uint8Array): Promise<SourceFile | undefined> {
+    const path = place === "objects" ? this.pathOf(id) : this.#incomingPath(id);
+    try {
+      const handle = await this.#fs.open(path, "read");
+      return { path, handle, stats: handle.opened };
+    } catch (error) {
+      if (hasErrno(error, "ENOENT")) return undefined;
+      throw ioError(error, "read a file of the store");
     }
-    return undefined;
+  }
+
+  /** True when something lies where the object belongs, whatever it is. @throws IoError. */
+  async isPlaceTaken(id: Uint8Array): Promise<boolean> {
+    try {
+      await this.#fs.lstat(this.pathOf(id));
+      return true;
+    } catch (error) {
+      if (hasErrno(error, "ENOENT")) return false;
+      throw ioError(error, "look at the store's folders");
+    }
   }
 
   /** Flushes an object that was written without. @throws IoError; absent is fine. */
@@ -209,11 +228,19 @@ export class Objects {
 
   /** Removes an object. Absent is fine. @throws IoError. */
   async remove(id: Uint8Array): Promise<void> {
-    for (const path of [this.pathOf(id), this.#incomingPath(id)]) await this.removeFile(path);
+    for (const path of [this.pathOf(id), this.#incomingPath(id)]) await this.#removeFile(path);
   }
 
-  /** @throws IoError. Absent is fine. */
-  async removeFile(path: string): Promise<void> {
+  /** Removes what is in `incoming/`, and nothing of the same name in `objects/`. Absent is fine. @throws IoError. */
+  async removeIncoming(id: Uint8Array): Promise<void> {
+    await this.#moves.shared(async () => {
+      // Its name there is durable before this one is gone.
+      this.#unflushed.add(this.#shardOf(id));
+      await this.#removeFile(this.#incomingPath(id));
+    });
+  }
+
+  async #removeFile(path: string): Promise<void> {
     try {
       await this.#fs.unlink(path);
     } catch (error) {

@@ -11,6 +11,7 @@ import type { Transaction } from "../storage/transaction.ts";
 import type { VaultDatabase } from "../storage/vault-database.ts";
 import { Catalog } from "./catalog.ts";
 import { Garbage, type GarbageGround } from "./garbage.ts";
+import { settleLeftover } from "./leftover-object.ts";
 import type { Objects } from "./objects.ts";
 import type { FileStoreHost } from "./store-ground.ts";
 import type { StoreUse } from "./store-use.ts";
@@ -107,10 +108,17 @@ export class StoreSession implements GarbageGround {
       // A write that began meanwhile is no leftover.
       if (this.use.isWriting(id)) continue;
       const key = recordKey.content(this.unlocked.keystore.keys.name, id);
-      if (this.database.get(TABLES.contents, key) === undefined) await this.objects.remove(id);
-      else await this.objects.settle(id);
+      const content = this.database.get(TABLES.contents, key);
+      if (content === undefined) await this.objects.removeIncoming(id);
+      else if (!(await settleLeftover(this.objects, content))) this.#reportTwice(id);
     }
     if (this.database.state.sets.has(TABLES.garbage)) await this.garbage.collect();
+  }
+
+  #reportTwice(id: Uint8Array): void {
+    const name = this.objects.nameOf(this.objects.pathOf(id));
+    const message = `A file of the store lies in two places (${name}, and the same name in incoming), and neither is the one that was written. Both were left: put the right one back from a copy, or restore a backup.`;
+    this.host.report({ type: "damage", message });
   }
 
   /** Waits until what was removed is gone from the vault's files. @throws IoError reason `traces-left`. */
