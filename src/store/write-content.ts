@@ -221,16 +221,17 @@ async function* abortable(
   pieces: AsyncGenerator<Uint8Array>,
   signal: AbortSignal,
 ): AsyncGenerator<Uint8Array> {
-  let onAbort = (): void => undefined;
-  const aborted = new Promise<never>((_, reject) => {
-    onAbort = () => reject(signal.reason as Error);
-  });
-  aborted.catch(() => undefined);
-  if (signal.aborted) onAbort();
-  else signal.addEventListener("abort", onAbort, { once: true });
+  let refuse: (reason: unknown) => void = () => undefined;
+  const onAbort = (): void => refuse(signal.reason);
+  signal.addEventListener("abort", onAbort, { once: true });
   try {
     for (;;) {
-      const next = await Promise.race([pieces.next(), aborted]);
+      signal.throwIfAborted();
+      // A promise for each step: one for all of them would keep every piece for as long as it lives.
+      const next = await new Promise<IteratorResult<Uint8Array>>((resolve, reject) => {
+        refuse = reject;
+        pieces.next().then(resolve, reject);
+      });
       if (next.done === true) return;
       yield next.value;
     }
