@@ -36,6 +36,7 @@ import {
   rewrapContents,
   type RewrappedStore,
 } from "./renew-contents.ts";
+import { RemovedTraces } from "./removed-traces.ts";
 import { salvageStream } from "./salvage-stream.ts";
 import type { FileStoreHost } from "./store-ground.ts";
 import {
@@ -73,6 +74,7 @@ export class FileStore {
   readonly #host: FileStoreHost;
   readonly #objects: Objects;
   readonly #use: StoreUse;
+  readonly #traces = new RemovedTraces();
   /** Changes of one name share it; those that look into a directory first have it alone. */
   readonly #structure = new AsyncTurn();
   #session: StoreSession | undefined;
@@ -422,10 +424,8 @@ export class FileStore {
     try {
       await this.#beginning;
       await this.#flush();
-      if (session !== undefined && !session.ended.aborted) {
-        await session.garbage.collect();
-        await session.traces.remove();
-      }
+      if (session !== undefined && !session.ended.aborted) await session.garbage.collect();
+      await this.#traces.remove();
       await this.#objects.flushMoves();
     } catch (error) {
       if (session?.ended.aborted === true) return this.#endLocked();
@@ -438,6 +438,7 @@ export class FileStore {
     try {
       await this.#flush();
       await this.#objects.flushMoves();
+      await this.#traces.remove();
     } catch (error) {
       this.#reportUnfinished(error);
     }
@@ -555,7 +556,11 @@ export class FileStore {
 
   #sessionOf(unlocked: UnlockedVault): StoreSession {
     if (this.#session?.unlocked !== unlocked) {
-      this.#session = new StoreSession(this.#host, unlocked, this.#objects, this.#use);
+      this.#session = new StoreSession(this.#host, unlocked, {
+        objects: this.#objects,
+        use: this.#use,
+        traces: this.#traces,
+      });
     }
     return this.#session;
   }

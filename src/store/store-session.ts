@@ -15,8 +15,15 @@ import { settleLeftover } from "./leftover-object.ts";
 import type { Objects } from "./objects.ts";
 import type { FileStoreHost } from "./store-ground.ts";
 import type { StoreUse } from "./store-use.ts";
-import { RemovedTraces } from "./removed-traces.ts";
+import type { RemovedTraces } from "./removed-traces.ts";
 import type { NewContent } from "./write-content.ts";
+
+/** What a file store has, locked or not. */
+export interface SessionGround {
+  readonly objects: Objects;
+  readonly use: StoreUse;
+  readonly traces: RemovedTraces;
+}
 
 export class StoreSession implements GarbageGround {
   readonly host: FileStoreHost;
@@ -28,13 +35,15 @@ export class StoreSession implements GarbageGround {
   readonly traces: RemovedTraces;
   readonly unlocked: UnlockedVault;
 
-  constructor(host: FileStoreHost, unlocked: UnlockedVault, objects: Objects, use: StoreUse) {
+  /** @param ground what stays from one session to the next. */
+  constructor(host: FileStoreHost, unlocked: UnlockedVault, ground: SessionGround) {
     this.host = host;
     this.unlocked = unlocked;
-    this.objects = objects;
-    this.use = use;
+    this.objects = ground.objects;
+    this.use = ground.use;
+    this.traces = ground.traces;
     this.database = unlocked.database;
-    this.traces = new RemovedTraces(this.database, unlocked.ended);
+    this.traces.watch(this.database);
     this.catalog = new Catalog(unlocked.keystore.keys.name, (key) => this.traces.note(key));
     this.garbage = new Garbage(this);
   }
