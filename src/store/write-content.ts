@@ -30,6 +30,9 @@ const SHORT_SEGMENT_BYTES = 65_536;
 /** Pieces of a stream are gathered to about this much before they are written. */
 const WRITE_BYTES = 1_048_576;
 
+/** The last moment that a Date holds. */
+const MAX_TIME_MS = 8.64e15;
+
 /** The name under which a content's id stands in the context of its blob. */
 const INLINE_NAME = "coffer:inline";
 
@@ -134,7 +137,7 @@ async function writeFile(
   options: IdentifiedOptions,
 ): Promise<NewContent> {
   const { size } = source.stats;
-  const modifiedAtMs = Math.max(0, Math.trunc(source.stats.modifiedAtMs));
+  const modifiedAtMs = recordedTime(source.stats.modifiedAtMs);
   const progress = new Progress(options.onProgress, size);
   const content =
     size <= INLINE_BYTES
@@ -150,6 +153,15 @@ async function writeFile(
         });
   await progress.finish();
   return { ...content, modifiedAtMs };
+}
+
+/**
+ * Returns a time of the disk as records have it: whole milliseconds, from 1970 to the last that a Date holds. A file may
+ * claim any, and must not be refused for it.
+ */
+export function recordedTime(modifiedAtMs: number): number {
+  if (Number.isNaN(modifiedAtMs)) return 0;
+  return Math.trunc(Math.min(Math.max(0, modifiedAtMs), MAX_TIME_MS));
 }
 
 async function sealSmallFile(
