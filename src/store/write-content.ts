@@ -3,7 +3,7 @@
  * Nothing names it yet. Source: docs/format.md#store-contents [F-234].
  * @module
  */
-import { concat, hex } from "../bytes.ts";
+import { concat, copy, hex } from "../bytes.ts";
 import { FloeSealer } from "../crypto/floe-in-order.ts";
 import { randomId } from "../crypto/random.ts";
 import { makeBeginning, type NewBeginning } from "../envelope/beginning.ts";
@@ -191,8 +191,8 @@ async function writePieces(
     let heldBytes = 0;
     let next = await pieces.next();
     for (; next.done !== true; next = await pieces.next()) {
-      // The source may use its memory again.
-      held.push(next.value.slice());
+      // The source may use its memory again, and this copy is wiped: the slice of a Buffer would be no copy.
+      held.push(copy(next.value));
       heldBytes += next.value.length;
       if (heldBytes > INLINE_BYTES) break;
     }
