@@ -39,11 +39,19 @@ export async function diagnoseStore(options: StoreOptions): Promise<StoreDiagnos
   const { fs, directory, findings, expected, signal } = options;
   const objects = new Objects(fs, directory);
   const present = new Set<string>();
-  const others = (await objects.incoming()).others.map((path) => objects.nameOf(path));
-  for await (const stored of objects.stored()) {
-    signal?.throwIfAborted();
-    for (const { id } of stored.objects) present.add(hex(id));
-    others.push(...stored.others.map((path) => objects.nameOf(path)));
+  const others: string[] = [];
+  try {
+    others.push(...(await objects.incoming()).others.map((path) => objects.nameOf(path)));
+    for await (const stored of objects.stored()) {
+      signal?.throwIfAborted();
+      for (const { id } of stored.objects) present.add(hex(id));
+      others.push(...stored.others.map((path) => objects.nameOf(path)));
+    }
+  } catch (error) {
+    if (!isCofferError(error, "COFFER_IO") || error.reason !== "not-a-folder") throw error;
+    // What such a folder leads to is not the vault's, and not looked at.
+    findings.add("damage", "store", error.message, { topic: "folders" });
+    return { hasOrphans: false };
   }
   if (others.length > 0) {
     findings.add("note", "foreign-files", FOREIGN, { topic: "objects", names: others });

@@ -1,4 +1,4 @@
-import { copyFile, cp, mkdir, rm, truncate, writeFile } from "node:fs/promises";
+import { copyFile, cp, mkdir, readdir, rename, rm, symlink, truncate, writeFile } from "node:fs/promises";
 import { basename, join, relative } from "node:path";
 import { beforeAll, expect, test } from "vitest";
 import { equal } from "../src/bytes.ts";
@@ -103,6 +103,23 @@ test.concurrent("without keys objects are counted, and foreign names are told", 
     join("objects", "not-hex"),
   ]);
 });
+
+test.concurrent.each(["objects", "incoming"])(
+  "a link in the place of %s is told, and not followed",
+  async (name) => {
+    const directory = await copyOfSample();
+    const elsewhere = join(await scratch(), "elsewhere");
+    await rename(join(directory, name), elsewhere);
+    await writeFile(join(elsewhere, `${"ab".repeat(16)}.cof`), "theirs");
+    await symlink(elsewhere, join(directory, name));
+    const before = await readdir(elsewhere, { recursive: true });
+    const diagnosis = await diagnose(directory, { repair: true });
+    expect(diagnosis.verdict).toBe("damaged");
+    expect(said(diagnosis)).toContainEqual(expect.stringMatching(/^damage store: .*is a link to elsewhere/u));
+    expect(JSON.stringify(diagnosis)).not.toContain("abab");
+    expect(await readdir(elsewhere, { recursive: true })).toEqual(before);
+  },
+);
 
 test.concurrent.each([
   [

@@ -215,11 +215,14 @@ export class VaultDatabase implements RecordReader {
     return this.#reader.store.inner.get(key)?.slice(0, TRACE_BYTES);
   }
 
-  /** Rewrites the files until what was removed is gone from them. @returns whether it is. @throws IoError. */
-  removeTraces(traces: Traces): Promise<boolean> {
-    const { fs, directory } = this.#options;
+  /**
+   * Rewrites the files until what was removed is gone from them. Needs no key, so it goes on after the end, for as long
+   * as the engine is open. @returns whether it is. @throws IoError.
+   */
+  async removeTraces(traces: Traces): Promise<boolean> {
+    const { engine, fs, directory } = this.#options;
     const database = databaseDirectory(directory, this.header.database);
-    return removeTraces(this.#reader.store.inner, fs, database, traces);
+    return removeTraces(engine.current ?? this.#reader.store.inner, fs, database, traces);
   }
 
   /** Tells the vault's user. */

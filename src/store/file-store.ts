@@ -36,6 +36,7 @@ import {
   rewrapContents,
   type RewrappedStore,
 } from "./renew-contents.ts";
+import { RemovedTraces } from "./removed-traces.ts";
 import { salvageStream } from "./salvage-stream.ts";
 import type { FileStoreHost } from "./store-ground.ts";
 import {
@@ -73,6 +74,7 @@ export class FileStore {
   readonly #host: FileStoreHost;
   readonly #objects: Objects;
   readonly #use: StoreUse;
+  readonly #traces = new RemovedTraces();
   /** Changes of one name share it; those that look into a directory first have it alone. */
   readonly #structure = new AsyncTurn();
   #session: StoreSession | undefined;
@@ -159,9 +161,9 @@ export class FileStore {
       try {
         // Checks the range as well.
         const plain = file.stream(range);
-        if (onDamage === undefined) return closing(plain, file);
+        if (onDamage === undefined) return closing(plain, file, signal);
         await plain.cancel();
-        return closing(salvageStream(file, range, onDamage), file);
+        return closing(salvageStream(file, range, onDamage), file, signal);
       } catch (error) {
         await file.close();
         throw error;
@@ -423,10 +425,8 @@ export class FileStore {
     try {
       await this.#beginning;
       await this.#flush();
-      if (session !== undefined && !session.ended.aborted) {
-        await session.garbage.collect();
-        await session.traces.remove();
-      }
+      if (session !== undefined && !session.ended.aborted) await session.garbage.collect();
+      await this.#traces.remove();
       await this.#objects.flushMoves();
     } catch (error) {
       if (session?.ended.aborted === true) return this.#endLocked();
@@ -439,6 +439,7 @@ export class FileStore {
     try {
       await this.#flush();
       await this.#objects.flushMoves();
+      await this.#traces.remove();
     } catch (error) {
       this.#reportUnfinished(error);
     }
@@ -561,7 +562,11 @@ export class FileStore {
 
   #sessionOf(unlocked: UnlockedVault): StoreSession {
     if (this.#session?.unlocked !== unlocked) {
-      this.#session = new StoreSession(this.#host, unlocked, this.#objects, this.#use);
+      this.#session = new StoreSession(this.#host, unlocked, {
+        objects: this.#objects,
+        use: this.#use,
+        traces: this.#traces,
+      });
     }
     return this.#session;
   }
@@ -596,25 +601,42 @@ async function isEmpty(session: StoreSession, directoryId: Uint8Array): Promise<
   return true;
 }
 
-/** Closes the file when the stream ends, however it does. */
-function closing(stream: ReadableStream<Uint8Array>, file: StoredFile): ReadableStream<Uint8Array> {
+/** Closes the file when the stream ends, however it does, and ends the stream with an error when the signal aborts. */
+function closing(
+  stream: ReadableStream<Uint8Array>,
+  file: StoredFile,
+  signal: AbortSignal,
+): ReadableStream<Uint8Array> {
   const reader = stream.getReader();
+  let onAbort = (): void => undefined;
+  const close = async (): Promise<void> => {
+    signal.removeEventListener("abort", onAbort);
+    await file.close();
+  };
   return new ReadableStream<Uint8Array>(
     {
+      start(controller) {
+        onAbort = () => {
+          controller.error(signal.reason);
+          void close();
+        };
+        if (signal.aborted) onAbort();
+        else signal.addEventListener("abort", onAbort, { once: true });
+      },
       async pull(controller) {
         try {
           const { value, done } = await reader.read();
+          signal.throwIfAborted();
           if (!done) return controller.enqueue(value);
-          await file.close();
+          await close();
+          signal.throwIfAborted();
           controller.close();
         } catch (error) {
-          await file.close();
+          await close();
           throw error;
         }
       },
-      async cancel() {
-        await file.close();
-      },
+      cancel: close,
     },
     { highWaterMark: 0 },
   );

@@ -3,9 +3,9 @@
  * very one that was written. Source: docs/format.md#store-contents [F-235].
  * @module
  */
-import { ReadableStream } from "node:stream/web";
+import type { ReadableStream } from "node:stream/web";
 import { equal, hex } from "../bytes.ts";
-import { type ByteRange, FileReader } from "../envelope/file-reader.ts";
+import { FileReader } from "../envelope/file-reader.ts";
 import type { OpenFields } from "../envelope/beginning.ts";
 import { vaultAccess } from "../envelope/key-access.ts";
 import {
@@ -14,6 +14,7 @@ import {
   openEnvelope,
   openKnownEnvelope,
 } from "../envelope/open-envelope.ts";
+import { assertCount, type ByteRange, RangeStreams } from "../envelope/range-streams.ts";
 import type { SourceFile } from "../envelope/source-file.ts";
 import { DamagedError, isCofferError } from "../errors.ts";
 import type { ContentRecord, EntryRecord } from "../formats/records/tables.ts";
@@ -168,6 +169,7 @@ export class InlineFile implements StoredFile {
   readonly size: number;
   readonly #plaintext: Uint8Array;
   readonly #options: ReadOptions;
+  readonly #streams = new RangeStreams();
   #ended: { readonly reason: unknown } | undefined;
 
   constructor(plaintext: Uint8Array, options: ReadOptions) {
@@ -188,7 +190,7 @@ export class InlineFile implements StoredFile {
 
   stream(range: ByteRange = {}): ReadableStream<Uint8Array> {
     this.#assertOpen();
-    return streamOf(this, range, this.size);
+    return this.#streams.begin(this, range, this.size);
   }
 
   async close(): Promise<void> {
@@ -210,6 +212,7 @@ export class InlineFile implements StoredFile {
     this.#ended = { reason };
     this.#options.signal.removeEventListener("abort", this.#onAbort);
     wipe(this.#plaintext);
+    this.#streams.end(reason);
   }
 
   #assertOpen(): void {
@@ -222,18 +225,20 @@ export class ObjectFile implements StoredFile {
   readonly size: number;
   readonly #reader: FileReader;
   readonly #segmentBytes: number;
+  readonly #signal: AbortSignal;
   readonly #onClose: () => void;
-  #isClosed = false;
+  readonly #streams = new RangeStreams();
+  #isEnded = false;
 
   /** Takes the object over. @param onClose told once, when nobody reads the object any more. */
   constructor({ source, opened }: OpenedObject<KnownEnvelope>, options: ReadOptions, onClose: () => void) {
     this.#reader = new FileReader(source, opened, options);
     this.size = this.#reader.size;
     this.#segmentBytes = opened.plan.segmentPlaintextBytes;
+    this.#signal = options.signal;
     this.#onClose = onClose;
-    options.signal.addEventListener("abort", this.#closed, { once: true });
-    this.#forget = () => options.signal.removeEventListener("abort", this.#closed);
-    if (options.signal.aborted) this.#closed();
+    this.#signal.addEventListener("abort", this.#onAbort, { once: true });
+    if (this.#signal.aborted) this.#onAbort();
   }
 
   async read(offset: number, length: number): Promise<Uint8Array> {
@@ -247,13 +252,15 @@ export class ObjectFile implements StoredFile {
   stream(range: ByteRange = {}): ReadableStream<Uint8Array> {
     // Throws where the reader is closed.
     void this.#reader.stream({ start: 0, end: 0 }).cancel();
-    return streamOf(this, range, this.#segmentBytes);
+    return this.#streams.begin(this, range, this.#segmentBytes);
   }
 
   async close(): Promise<void> {
+    const closing = this.#reader.close();
+    this.#streams.end(closedError());
     // It was only read: a close that fails loses nothing.
-    await this.#reader.close().catch(() => undefined);
-    this.#closed();
+    await closing.catch(() => undefined);
+    this.#end();
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
@@ -264,14 +271,17 @@ export class ObjectFile implements StoredFile {
     redact(this, "[StoredFile]");
   }
 
-  readonly #forget: () => void;
-
-  readonly #closed = (): void => {
-    if (this.#isClosed) return;
-    this.#isClosed = true;
-    this.#forget?.();
-    this.#onClose();
+  readonly #onAbort = (): void => {
+    this.#streams.end(this.#signal.reason);
+    this.#end();
   };
+
+  #end(): void {
+    if (this.#isEnded) return;
+    this.#isEnded = true;
+    this.#signal.removeEventListener("abort", this.#onAbort);
+    this.#onClose();
+  }
 
   #damageOf(error: unknown): unknown {
     if (!isCofferError(error, "COFFER_INVALID_CIPHERTEXT")) return asDamage(error);
@@ -283,32 +293,6 @@ export class ObjectFile implements StoredFile {
       end: Math.min(start + this.#segmentBytes, this.size),
     });
   }
-}
-
-/** Streams a range, in pieces that end at multiples of `pieceBytes`. @throws RangeError for a range that is none. */
-function streamOf(
-  file: Pick<StoredFile, "size" | "read">,
-  { start = 0, end = file.size }: ByteRange,
-  pieceBytes: number,
-): ReadableStream<Uint8Array> {
-  assertCount("start", start);
-  assertCount("end", end);
-  if (end < start) throw new RangeError(`end: expected ${start} or more, got ${end}`);
-  const stop = Math.min(end, file.size);
-  let at = start;
-  return new ReadableStream<Uint8Array>(
-    {
-      async pull(controller) {
-        if (at < stop) {
-          const piece = await file.read(at, Math.min(pieceBytes - (at % pieceBytes), stop - at));
-          at += piece.length;
-          controller.enqueue(piece);
-        }
-        if (at >= stop) controller.close();
-      },
-    },
-    { highWaterMark: 1 },
-  );
 }
 
 /** Returns what stands for a content that is not what was written; every other error as it is. */
@@ -349,10 +333,4 @@ export function missingRecord(id: Uint8Array): DamagedError {
 
 function closedError(): TypeError {
   return new TypeError("stored file: used after close");
-}
-
-function assertCount(name: string, value: number): void {
-  if (!Number.isSafeInteger(value) || value < 0) {
-    throw new RangeError(`${name}: expected an integer from 0 on, got ${value}`);
-  }
 }
