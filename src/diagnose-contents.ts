@@ -4,7 +4,7 @@
  * @module
  */
 import { basename, join } from "node:path";
-import type { DiagnosisProgress, Findings, VaultCounts } from "./diagnosis.ts";
+import { counted, type DiagnosisProgress, type Findings, type VaultCounts } from "./diagnosis.ts";
 import { isCofferError } from "./errors.ts";
 import { type ParsedHeader, verifyHeaderMac } from "./formats/header.ts";
 import { isFileTable, TABLES } from "./formats/records/tables.ts";
@@ -228,7 +228,7 @@ function judgeRecords(
 ): ContentsDiagnosis {
   if (result === undefined) {
     if (!hasState) findings.add("damage", "database", LOST_STATE, { topic: "state" });
-    const message = `The database holds ${records} records. Whether they are right shows only with a way in.`;
+    const message = `The database holds ${counted(records, "record", "records")}. Whether all is right shows only with a way in.`;
     findings.add("note", "records", message, { topic: "counted" });
     return NOTHING;
   }
@@ -248,7 +248,7 @@ function judgeRecords(
     findings.add(
       "damage",
       "records",
-      `The database holds ${foreign} records of tables that this format does not have. Somebody put them there; restore a backup.`,
+      `The database holds ${counted(foreign, "record", "records")} of tables that this format does not have. Somebody put that there; restore a backup.`,
       { topic: "foreign" },
     );
   }
@@ -358,7 +358,7 @@ function judgeTable(
   const name = TABLE_NAMES[table] ?? `table ${table}`;
   const problems: string[] = [];
   if (stated !== undefined && found !== stated)
-    problems.push(`${found} records are there instead of ${stated}`);
+    problems.push(`${counted(found, "record is", "records are")} there instead of ${stated}`);
   if (unreadable > 0) problems.push(`${unreadable} of them do not open, altered or moved`);
   if (problems.length === 0)
     problems.push("records are not the ones that were written last, but older or other ones");

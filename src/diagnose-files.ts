@@ -10,7 +10,7 @@ import {
   assertArgon2Cost,
   assertMemoryAvailable,
 } from "./crypto/argon2id.ts";
-import type { Findings, FindingSeverity } from "./diagnosis.ts";
+import { counted, type Findings, type FindingSeverity } from "./diagnosis.ts";
 import { isCofferError, VaultNotFoundError } from "./errors.ts";
 import type { ParsedHeader } from "./formats/header.ts";
 import type { PassphraseFields, SlotFields } from "./formats/slot-header.ts";
@@ -180,7 +180,7 @@ function judgeCost(slot: string, fields: PassphraseFields, findings: Findings, k
   findings.add(
     severity,
     "kdf",
-    `A guess at the passphrase of slot ${slot} costs Argon2id with ${mebibytes(memoryKiB)} of memory, ${passes} passes and ${lanes} lanes.${advice}`,
+    `A guess at the passphrase of slot ${slot} costs Argon2id with ${mebibytes(memoryKiB)} of memory, ${counted(passes, "pass", "passes")} and ${counted(lanes, "lane", "lanes")}.${advice}`,
     { topic: slot },
   );
 }
@@ -360,10 +360,6 @@ async function judgeArgon2(findings: Findings): Promise<void> {
 /** Header times are unauthenticated, and may be no time at all. */
 function isoTime(ms: number): string {
   return ms <= 8.64e15 ? new Date(ms).toISOString() : "at an impossible time";
-}
-
-function counted(count: number, one: string, many: string): string {
-  return `${count} ${count === 1 ? one : many}`;
 }
 
 function mebibytes(kibibytes: number): string {

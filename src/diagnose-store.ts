@@ -5,7 +5,7 @@
  * @module
  */
 import { fromHex, hex } from "./bytes.ts";
-import type { Findings } from "./diagnosis.ts";
+import { counted, type Findings } from "./diagnosis.ts";
 import type { SourceFile } from "./envelope/source-file.ts";
 import { isCofferError } from "./errors.ts";
 import type { ContentRecord } from "./formats/records/tables.ts";
@@ -39,18 +39,26 @@ export async function diagnoseStore(options: StoreOptions): Promise<StoreDiagnos
   const { fs, directory, findings, expected, signal } = options;
   const objects = new Objects(fs, directory);
   const present = new Set<string>();
-  const others = (await objects.incoming()).others.map((path) => objects.nameOf(path));
-  for await (const stored of objects.stored()) {
-    signal?.throwIfAborted();
-    for (const { id } of stored.objects) present.add(hex(id));
-    others.push(...stored.others.map((path) => objects.nameOf(path)));
+  const others: string[] = [];
+  try {
+    others.push(...(await objects.incoming()).others.map((path) => objects.nameOf(path)));
+    for await (const stored of objects.stored()) {
+      signal?.throwIfAborted();
+      for (const { id } of stored.objects) present.add(hex(id));
+      others.push(...stored.others.map((path) => objects.nameOf(path)));
+    }
+  } catch (error) {
+    if (!isCofferError(error, "COFFER_IO") || error.reason !== "not-a-folder") throw error;
+    // What such a folder leads to is not the vault's, and not looked at.
+    findings.add("damage", "store", error.message, { topic: "folders" });
+    return { hasOrphans: false };
   }
   if (others.length > 0) {
     findings.add("note", "foreign-files", FOREIGN, { topic: "objects", names: others });
   }
   if (expected === undefined) {
     if (present.size === 0) return { hasOrphans: false };
-    const message = `The file store holds ${present.size} objects. Whether they are right shows only with a way in.`;
+    const message = `The file store holds ${counted(present.size, "object", "objects")}. Whether all is right shows only with a way in.`;
     findings.add("note", "store", message, { topic: "counted" });
     return { hasOrphans: false };
   }
@@ -58,7 +66,7 @@ export async function diagnoseStore(options: StoreOptions): Promise<StoreDiagnos
   const orphans = [...present].filter((id) => !expected.contents.has(id) && !expected.garbage.has(id));
   judgeOrphans(orphans, findings, objects);
   if (wrong + orphans.length === 0 && expected.contents.size > 0) {
-    const message = `All ${expected.contents.size} objects of the file store are there, are the ones that were written, and have their length. Whether all in them is right is told by store.verify.`;
+    const message = `The index of the file store names ${counted(expected.contents.size, "object", "objects")}: each is there, is the one that was written, and has its length. Whether every byte is right is told by store.verify.`;
     findings.add("ok", "store", message, { topic: "objects" });
   }
   return { hasOrphans: orphans.length > 0 };
@@ -87,11 +95,11 @@ async function judgeExpected(
     }
   });
   if (missing.length > 0) {
-    const message = `Of ${missing.length} stored files the content is not there: it was removed, or left out of a copy or a backup. Put the objects folder back from a copy, or restore a backup that holds the files.`;
+    const message = `${counted(missing.length, "stored file has", "stored files have")} no content: it was removed, or left out of a copy or a backup. Put the objects folder back from a copy, or restore a backup that holds the files.`;
     findings.add("damage", "store", message, { topic: "missing", names: missing.toSorted() });
   }
   if (other.length > 0) {
-    const message = `Of ${other.length} stored files the content is another one, was cut or altered, or cannot be read. Run store.verify, which names the files and what is left of each; restore them from a backup.`;
+    const message = `${counted(other.length, "stored file does", "stored files do")} not have the content that was written: it is another one, was cut or altered, or cannot be read. Run store.verify, which names each and what is left of it, then restore from a backup.`;
     findings.add("damage", "store", message, { topic: "other", names: other.toSorted() });
   }
   return missing.length + other.length;
@@ -109,7 +117,7 @@ async function isRight(source: SourceFile, content: ContentRecord): Promise<bool
 function judgeOrphans(orphans: readonly string[], findings: Findings, objects: Objects): void {
   if (orphans.length === 0) return;
   const names = orphans.toSorted().map((id) => objects.nameOf(objects.pathOf(fromHex(id))));
-  const message = `${orphans.length} objects of the file store have no record: they are the traces of lost ones. A repair gives those that open a name in lost+found; nothing is removed.`;
+  const message = `${counted(orphans.length, "object of the file store has no record: it is the trace", "objects of the file store have no record: they are the traces")} of what was lost. A repair gives those that open a name in lost+found; nothing is removed.`;
   findings.add("damage", "store", message, { topic: "orphans", names });
 }
 

@@ -7,7 +7,7 @@ import { join } from "node:path";
 import type { ContentsDiagnosis } from "./diagnose-contents.ts";
 import type { FilesDiagnosis } from "./diagnose-files.ts";
 import { copy } from "./bytes.ts";
-import type { VaultPart } from "./diagnosis.ts";
+import { counted, type VaultPart } from "./diagnosis.ts";
 import { CofferError, LockedError } from "./errors.ts";
 import { recordKey } from "./formats/records/record-key.ts";
 import type { UnlockedVault } from "./keystore/unlocked-vault.ts";
@@ -137,7 +137,7 @@ async function repairStore(
   const notes: RepairNote[] = [];
   if (contents.hasUnsoundIndex) {
     const lost = await unlocked.database.acceptFileTables();
-    const message = `The index of the file store is what was left of it: ${lost} records that do not open were given up.`;
+    const message = `The index of the file store is what was left of it: ${counted(lost, "record that does not open was", "records that do not open were")} given up.`;
     notes.push({ part: "store", message });
   }
   const kms = new Kms({

@@ -73,6 +73,11 @@ export interface DiagnosisProgress {
 
 const MAX_NAMES = 20;
 
+/** Returns a number and what it counts, as messages have it. */
+export function counted(count: number, one: string, many: string): string {
+  return `${count} ${count === 1 ? one : many}`;
+}
+
 interface FindingAbout {
   /** Tells findings of one part apart, from one look to the next. */
   readonly topic?: string;

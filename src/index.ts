@@ -47,8 +47,9 @@ export type { ByteStreamPair } from "./envelope/byte-stream.ts";
 export type { DecryptedFile } from "./envelope/decrypt-file.ts";
 export type { EncryptedFile } from "./envelope/encrypt-file.ts";
 export type { FileInfo, FileKeyInfo } from "./envelope/file-info.ts";
-export type { ByteRange, FileReader } from "./envelope/file-reader.ts";
+export type { FileReader } from "./envelope/file-reader.ts";
 export type { FileProgress, ProgressListener } from "./envelope/progress.ts";
+export type { ByteRange } from "./envelope/range-streams.ts";
 export {
   decryptFile,
   type DecryptFileWithoutVaultOptions,

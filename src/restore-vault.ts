@@ -92,7 +92,7 @@ export async function restoreVaultIn(
       else await createVaultDirectory(environment.fs, directory, work);
       if (head === undefined || checked === undefined) throw damagedBackup("end");
       if (objects.missing > 0) {
-        const message = `The backup was made without the contents of ${objects.missing} larger files. Put the objects folder of the vault that it was made of into the restored vault; until then these files cannot be read.`;
+        const message = `The backup was made without the contents of stored files above 4 KiB, ${objects.missing} in number. Put the objects folder of the vault that it was made of into the restored vault; until then they cannot be read.`;
         queueMicrotask(() => options.onWarning?.({ type: "warning", message }));
       }
       return {

@@ -1,4 +1,4 @@
-import { copyFile, cp, mkdir, rm, truncate, writeFile } from "node:fs/promises";
+import { copyFile, cp, mkdir, readdir, rename, rm, symlink, truncate, writeFile } from "node:fs/promises";
 import { basename, join, relative } from "node:path";
 import { beforeAll, expect, test } from "vitest";
 import { equal } from "../src/bytes.ts";
@@ -86,7 +86,9 @@ test.concurrent("a sound store is said to be sound, and its files to be there", 
   const directory = await copyOfSample();
   const diagnosis = await diagnose(directory);
   expect(diagnosis.verdict).toBe("sound");
-  expect(said(diagnosis)).toEqual([expect.stringMatching(/^ok store: All 2 objects/u)]);
+  expect(said(diagnosis)).toEqual([
+    expect.stringMatching(/^ok store: The index of the file store names 2 objects: each is there/u),
+  ]);
 });
 
 test.concurrent("without keys objects are counted, and foreign names are told", async () => {
@@ -102,12 +104,29 @@ test.concurrent("without keys objects are counted, and foreign names are told", 
   ]);
 });
 
+test.concurrent.each(["objects", "incoming"])(
+  "a link in the place of %s is told, and not followed",
+  async (name) => {
+    const directory = await copyOfSample();
+    const elsewhere = join(await scratch(), "elsewhere");
+    await rename(join(directory, name), elsewhere);
+    await writeFile(join(elsewhere, `${"ab".repeat(16)}.cof`), "theirs");
+    await symlink(elsewhere, join(directory, name));
+    const before = await readdir(elsewhere, { recursive: true });
+    const diagnosis = await diagnose(directory, { repair: true });
+    expect(diagnosis.verdict).toBe("damaged");
+    expect(said(diagnosis)).toContainEqual(expect.stringMatching(/^damage store: .*is a link to elsewhere/u));
+    expect(JSON.stringify(diagnosis)).not.toContain("abab");
+    expect(await readdir(elsewhere, { recursive: true })).toEqual(before);
+  },
+);
+
 test.concurrent.each([
   [
     "missing or cut",
     rm,
     (path: string) => truncate(path, 8000),
-    ["content is not there", "another one, was cut"],
+    ["1 stored file has no content", "another one, was cut"],
   ],
   [
     "empty or another's",
@@ -134,10 +153,10 @@ test.concurrent("an object without a record is told, and a repair names it [F-23
   await copyFile(sample.removed, join(directory, "objects", name.slice(0, 2), name));
   const before = await treeOf(directory);
   expect(said(await diagnose(directory))).toEqual([
-    expect.stringMatching(/^damage store: 1 objects .* no record/u),
+    expect.stringMatching(/^damage store: 1 object of the file store has no record/u),
   ]);
   expect(await treeOf(directory)).toEqual(before);
-  const lines = await expectMended(directory, [/^repaired store: 1 objects .* have no record/u]);
+  const lines = await expectMended(directory, [/^repaired store: 1 object .* has no record/u]);
   expect(lines).toContainEqual(expect.stringMatching(/^note store: .* 1 contents and directories are in/u));
   const found = await use(directory, ({ store }) => store.read(`lost+found/${basename(name, ".cof")}`));
   expect(equal(found, bytesOf(9000, 9))).toBe(true);

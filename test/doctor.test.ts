@@ -128,7 +128,7 @@ describe.concurrent("a sound vault", () => {
     expect(diagnosis).toMatchObject({ verdict: "sound", isComplete: false });
     expect(found(diagnosis, "records", "note")).toMatch(/shows only with a way in/u);
     expect(found(diagnosis, "slots", "ok")).toMatch(/2 ways in: passphrase .*; recovery /u);
-    expect(found(diagnosis, "kdf", "ok")).toMatch(/8 KiB of memory, 1 passes/u);
+    expect(found(diagnosis, "kdf", "ok")).toMatch(/8 KiB of memory, 1 pass and 1 lane\./u);
   });
 
   test("has its passphrase timed, and named where it costs too little", async () => {

@@ -100,6 +100,37 @@ describe("docs/errors.md", () => {
     expect(section).toMatch(new RegExp(`^\\*\\*Retry\\*\\*: ${retry}[.,;]`, "mu"));
     expect(section).toMatch(/^\*\*Do\*\*: \S/mu);
   });
+
+  test("has every reason of COFFER_IO that the source gives, and no other", () => {
+    const source = filesBelow("src").map(textOf).join("\n");
+    const given = [...source.matchAll(/new IoError\((?:(?!;\n)[^])*?\breason: "([\w-]+)"/gu)];
+    const unexpected = [...source.matchAll(/new UnexpectedFileError\("([\w-]+)"/gu)];
+    const reasons = new Set([...given, ...unexpected].map(([, reason]) => reason));
+    const told = [...sectionOf("docs/errors.md", "COFFER_IO").matchAll(/^\| (`[^|]*`) +\|/gmu)]
+      .flatMap(([, cell = ""]) => [...cell.matchAll(/`([\w-]+)`/gu)])
+      .map(([, reason]) => reason);
+    // The head of the table's first column looks like one.
+    expect(new Set(told.filter((reason) => reason !== "reason"))).toEqual(reasons);
+  });
+});
+
+describe("the documents that are in the package", () => {
+  // The one document that is about the repository's tests and says where each is.
+  const shipped = filesBelow("docs").filter((path) => path.endsWith(".md") && path !== "docs/reliability.md");
+
+  test.each(shipped)("%s sends nobody to a file that is not", (path) => {
+    const notShipped = /\]\(\.\.\/(?:bench|demo|scripts|src|test)\/|`(?:[\w-]+\/)*[\w-]+\.(?:ts|mjs)`/gu;
+    expect([...textOf(path).matchAll(notShipped)].map(([found]) => found)).toEqual([]);
+  });
+
+  test("docs/yubikey.md names the whole environment of a module", () => {
+    const source = textOf("src/keystore/slots/pkcs11/helper-environment.ts");
+    const kept = [...source.matchAll(/^ {2}"(\w+)",$/gmu)].map(([, name = ""]) => name);
+    expect(kept).toContain("PATH");
+    const [, section = ""] = textOf("docs/yubikey.md").split("### The environment of the module");
+    const [list = ""] = section.split(/^#/mu);
+    expect(kept.filter((name) => !list.includes(`\`${name}\``))).toEqual([]);
+  });
 });
 
 describe("docs/dependencies.md", () => {

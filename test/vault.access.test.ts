@@ -7,13 +7,14 @@ import {
   linkSync,
   lstatSync,
   mkdirSync,
+  readdirSync,
   readFileSync,
   renameSync,
   rmSync,
   symlinkSync,
   writeFileSync,
 } from "node:fs";
-import { dirname, join } from "node:path";
+import { basename, dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { describe, expect, test } from "vitest";
 import type { CofferError } from "../src/errors.ts";
@@ -231,6 +232,117 @@ describe.each(Object.entries(PLANTS))("a planted %s", (kind, plant) => {
       expect(outsideState(planted)).toBe(before);
     },
   );
+});
+
+/** The objects of a vault, by their paths in it. */
+function objectsIn(directory: string): Record<string, string> {
+  const files: Record<string, string> = {};
+  for (const name of readdirSync(join(directory, "objects"), { recursive: true, encoding: "utf8" })) {
+    const path = join("objects", name);
+    if (name.endsWith(".cof")) files[path] = readFileSync(join(directory, path)).toString("base64");
+  }
+  return files;
+}
+
+const BYTES = new Uint8Array(20_000).fill(7);
+
+describe("a folder of the file store that is a link to another vault's", () => {
+  /** A closed vault with files, one of whose objects lies in the folder that is returned. */
+  async function victim(): Promise<{ directory: string; shard: string; name: string }> {
+    const directory = await newVault();
+    const { vault } = await open(directory);
+    for (let n = 0; n < 4; n++) await vault?.store.write(`f${n}`, BYTES);
+    await vault?.close();
+    const path = Object.keys(objectsIn(directory))[0] as string;
+    return { directory, shard: join(directory, dirname(path)), name: basename(path) };
+  }
+
+  test("in the place of incoming: nothing there is removed, moved, read or written", async () => {
+    const { directory: theirs, shard } = await victim();
+    const before = objectsIn(theirs);
+    const directory = await newVault();
+    const { vault: first } = await open(directory);
+    await first?.store.write("mine", BYTES);
+    await first?.close();
+    const own = objectsIn(directory);
+    rmSync(join(directory, "incoming"), { recursive: true });
+    symlinkSync(shard, join(directory, "incoming"));
+    const { vault, notices } = await open(directory);
+    await expect
+      .poll(() => notices.map(({ message }) => message))
+      .toContainEqual(expect.stringContaining("incoming"));
+    const refusal = { code: "COFFER_IO", details: { reason: "not-a-folder" } };
+    await expect(vault?.store.write("new", BYTES)).rejects.toMatchObject(refusal);
+    expect(await vault?.store.read("mine")).toEqual(BYTES);
+    await vault?.close();
+    expect(objectsIn(theirs)).toEqual(before);
+    expect(objectsIn(directory)).toEqual(own);
+    rmSync(join(directory, "incoming"));
+    const again = await open(directory);
+    await again.vault?.store.write("new", BYTES);
+    expect((await again.vault?.store.verify())?.problems).toEqual([]);
+    await again.vault?.close();
+  });
+
+  test.each(["objects", "a folder in objects"])(
+    "in the place of %s: nothing there is removed, replaced or read",
+    async (what) => {
+      const directory = await newVault();
+      const { vault: first } = await open(directory);
+      await first?.store.write("removed", BYTES);
+      await first?.store.write("kept", BYTES);
+      await first?.store.write("small", "small");
+      await first?.close();
+      // The other "vault" holds the very objects, so that every name in it is one that this vault knows.
+      const theirs = join(await scratch(), "theirs");
+      const folders = what === "objects" ? ["objects"] : readdirSync(join(directory, "objects"));
+      for (const folder of folders) {
+        const path = what === "objects" ? join(directory, folder) : join(directory, "objects", folder);
+        mkdirSync(theirs, { recursive: true });
+        renameSync(path, join(theirs, folder));
+        symlinkSync(join(theirs, folder), path);
+      }
+      const before = readTree(theirs);
+      const { vault } = await open(directory);
+      const refusal = { code: "COFFER_IO", details: { reason: "not-a-folder" } };
+      await expect(vault?.store.read("kept")).rejects.toMatchObject(refusal);
+      await expect(vault?.store.remove("removed", { purge: true })).rejects.toMatchObject({
+        code: "COFFER_IO",
+      });
+      expect(await vault?.store.read("small")).toEqual(new TextEncoder().encode("small"));
+      const writes = await Promise.allSettled(
+        Array.from({ length: 8 }, async (_, n) => vault?.store.write(`n${n}`, BYTES)),
+      );
+      const verifying = vault?.store.verify();
+      if (what === "objects") {
+        for (const write of writes) expect(write).toMatchObject({ reason: refusal });
+        await expect(verifying).rejects.toMatchObject(refusal);
+      } else {
+        // What has its place in the link is durable, and stays in incoming.
+        expect(writes.map(({ status }) => status)).toEqual(writes.map(() => "fulfilled"));
+        const unreadable = expect.objectContaining({ path: "kept", problem: "unreadable" }) as unknown;
+        expect((await verifying)?.problems).toContainEqual(unreadable);
+      }
+      await vault?.close();
+      expect(differenceOf(before, readTree(theirs))).toBeUndefined();
+    },
+  );
+
+  test("once it was looked at is looked at again before what was removed is taken away", async () => {
+    const directory = await newVault();
+    const { vault } = await open(directory);
+    await vault?.store.write("first", BYTES);
+    const reader = await vault?.store.open("first");
+    await vault?.store.remove("first");
+    // While it is read it stays.
+    const theirs = join(await scratch(), "theirs");
+    renameSync(join(directory, "objects"), theirs);
+    symlinkSync(theirs, join(directory, "objects"));
+    const before = readTree(theirs);
+    await reader?.close();
+    await vault?.close();
+    expect(differenceOf(before, readTree(theirs))).toBeUndefined();
+  });
 });
 
 describe("the directory itself", () => {

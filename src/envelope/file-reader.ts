@@ -3,7 +3,7 @@
  * out. Source: docs/format.md#file [F-206] [F-207].
  * @module
  */
-import { ReadableStream } from "node:stream/web";
+import type { ReadableStream } from "node:stream/web";
 import { FLOE_SEGMENT_OVERHEAD_BYTES } from "../crypto/floe.ts";
 import { redact, wipe } from "../secret.ts";
 import type { EnvelopeGround } from "./envelope-ground.ts";
@@ -12,16 +12,11 @@ import { fileFailure, unopenedFile } from "./file-failures.ts";
 import type { ContextOptions } from "./file-options.ts";
 import type { KeyAccess } from "./key-access.ts";
 import { type KnownEnvelope, type OpenedEnvelope, openEnvelope } from "./open-envelope.ts";
+import { assertCount, type ByteRange, RangeStreams } from "./range-streams.ts";
 import { openSource, readExactly, type SourceFile } from "./source-file.ts";
 
 /** Opened segments that are kept, so that small reads one after another open each once. */
 const KEPT_SEGMENTS = 2;
-
-/** A part of the plaintext, in bytes: from `start`, 0 if left out, up to and without `end`, the size if left out. */
-export interface ByteRange {
-  readonly start?: number | undefined;
-  readonly end?: number | undefined;
-}
 
 /** How a reader is opened. */
 export interface ReaderOptions extends ContextOptions {
@@ -36,6 +31,7 @@ export class FileReader {
   readonly #source: SourceFile;
   readonly #envelope: KnownEnvelope & Partial<OpenedEnvelope>;
   readonly #kept = new Map<number, Uint8Array>();
+  readonly #streams = new RangeStreams();
   readonly #signal: AbortSignal | undefined;
   readonly #onUse: (() => void) | undefined;
   #ended: { readonly reason: unknown } | undefined;
@@ -72,6 +68,11 @@ export class FileReader {
       const position = Math.floor(at / segmentPlaintextBytes);
       const from = at - position * segmentPlaintextBytes;
       const plaintext = await this.#segment(position);
+      if (this.#ended !== undefined) {
+        // Closed meanwhile: the segment may be wiped by now, and zeros must not pass for plaintext.
+        wipe(bytes);
+        throw this.#ended.reason;
+      }
       const part = plaintext.subarray(from, from + end - at);
       bytes.set(part, at - offset);
       at += part.length;
@@ -80,33 +81,13 @@ export class FileReader {
   }
 
   /**
-   * Returns a range as a stream. What comes is verified piece by piece: a failure ends it with an error, never with a
-   * clean end.
+   * Returns a range as a stream. What comes is verified piece by piece: a failure, and the reader's close before the
+   * stream's end, ends it with an error, never with a clean end.
    * @throws RangeError for a range that is none.
    */
   stream(range: ByteRange = {}): ReadableStream<Uint8Array> {
-    const { start = 0, end = this.size } = range;
-    assertCount("start", start);
-    assertCount("end", end);
-    if (end < start) throw new RangeError(`end: expected ${start} or more, got ${end}`);
     this.#assertOpen();
-    const stop = Math.min(end, this.size);
-    const { segmentPlaintextBytes } = this.#envelope.plan;
-    let at = start;
-    return new ReadableStream<Uint8Array>(
-      {
-        pull: async (controller) => {
-          if (at < stop) {
-            const toEdge = segmentPlaintextBytes - (at % segmentPlaintextBytes);
-            const piece = await this.read(at, Math.min(toEdge, stop - at));
-            at += piece.length;
-            controller.enqueue(piece);
-          }
-          if (at >= stop) controller.close();
-        },
-      },
-      { highWaterMark: 1 },
-    );
+    return this.#streams.begin(this, range, this.#envelope.plan.segmentPlaintextBytes);
   }
 
   /** Wipes the keys and closes the file; running reads fail. Idempotent. */
@@ -138,6 +119,7 @@ export class FileReader {
     this.#envelope.segments.close();
     wipe(this.#envelope.lastPlaintext, ...this.#kept.values());
     this.#kept.clear();
+    this.#streams.end(reason);
   }
 
   #assertOpen(): void {
@@ -204,11 +186,5 @@ export async function openFileWith(
   } catch (error) {
     await source.handle.close().catch(() => undefined);
     throw error;
-  }
-}
-
-function assertCount(name: string, value: number): void {
-  if (!Number.isSafeInteger(value) || value < 0) {
-    throw new RangeError(`${name}: expected an integer from 0 on, got ${value}`);
   }
 }

@@ -3,7 +3,7 @@
  * plaintext at any moment, and complete only when the stream has closed. Source: docs/format.md#file [F-206] [F-207].
  * @module
  */
-import { concat } from "../bytes.ts";
+import { concat, copy } from "../bytes.ts";
 import { FloeOpener, FloeSealer } from "../crypto/floe-in-order.ts";
 import type { FloeSegments } from "../crypto/floe-segments.ts";
 import { cut, FILE_PREAMBLE_BYTES, fileBeginningLength } from "../formats/file.ts";
@@ -103,7 +103,8 @@ class BeginningBuffer {
   #isKnown = false;
 
   push(bytes: Uint8Array): { readonly beginning: Uint8Array; readonly rest: Uint8Array } | undefined {
-    this.#pieces.push(bytes.slice());
+    // The slice of a Buffer would be no copy.
+    this.#pieces.push(copy(bytes));
     this.#length += bytes.length;
     while (this.#length >= this.#wanted) {
       const joined = concat(...this.#pieces);

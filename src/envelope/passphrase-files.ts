@@ -99,7 +99,7 @@ export async function decryptFileOn(
 }
 
 /**
- * Returns a pair for `pipeThrough` that encrypts bytes into those of a file, for a passphrase.
+ * Returns a pair for `pipeThrough` that encrypts bytes into those of a file, for a passphrase or a token.
  * @throws TypeError for a wrong option.
  */
 export function encryptStream(options: EncryptStreamWithoutVaultOptions): ByteStreamPair {
@@ -115,7 +115,7 @@ export function encryptStream(options: EncryptStreamWithoutVaultOptions): ByteSt
 }
 
 /**
- * Returns a pair for `pipeThrough` that decrypts what a passphrase opens. What comes out is verified, piece by piece; it
+ * Returns a pair for `pipeThrough` that decrypts what a passphrase or a token opens. What comes out is verified, piece by piece; it
  * is all there was only when the stream closes without an error. @throws TypeError for a wrong option.
  */
 export function decryptStream(options: DecryptStreamWithoutVaultOptions): ByteStreamPair {

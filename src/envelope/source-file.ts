@@ -65,7 +65,7 @@ export async function readExactly(
 function isSame(now: FileStats, then: FileStats): boolean {
   return (
     now.size === then.size &&
-    now.modifiedAtMs === then.modifiedAtMs &&
+    Object.is(now.modifiedAtMs, then.modifiedAtMs) &&
     now.inode === then.inode &&
     now.device === then.device
   );

@@ -26,6 +26,19 @@ export function parseStorePath(path: string, argument: string): string[] {
   return parts;
 }
 
+/** True for what {@link parseStorePath} can give as a part. Who made a vault is not believed: a name may come from elsewhere. */
+export function isStorePart(part: string): boolean {
+  return (
+    part !== "" &&
+    part !== "." &&
+    part !== ".." &&
+    !/[/\0]/u.test(part) &&
+    isWellFormed(part) &&
+    part === part.normalize("NFC") &&
+    utf8(part).length <= MAX_PART_BYTES
+  );
+}
+
 /** Returns entries as listings are sorted: by the UTF-8 bytes of their names, each encoded once. */
 export function sortedByName<T extends { readonly name: string }>(entries: readonly T[]): T[] {
   return entries

@@ -178,9 +178,12 @@ export class DatabaseSession implements RecordReader {
     }
   }
 
-  /** Returns what checks the file tables, in records of this moment, against the sums of this moment. */
-  fileTableCheck(onRecord?: () => void): (records: StoreReader) => Promise<FileTableCheck[]> {
-    const ground = { store: this.store, keys: this.#keys, sets: this.#state.sets, onRecord };
+  /** Returns what checks the file tables, or one, in records of this moment, against the sums of this moment. */
+  fileTableCheck(
+    onRecord?: () => void,
+    only?: FileTable,
+  ): (records: StoreReader) => Promise<FileTableCheck[]> {
+    const ground = { store: this.store, keys: this.#keys, sets: this.#state.sets, onRecord, only };
     return (records) => checkFileTables(records, ground);
   }
 

@@ -78,6 +78,8 @@ export async function removeDeadSiblings(
 
 async function namesIn(fs: FileSystem, path: string): Promise<string[]> {
   try {
+    // What a link leads to is not the vault's.
+    if ((await fs.lstat(path)).kind !== "directory") return [];
     return (await fs.readDirectory(path)).map(({ name }) => name);
   } catch (error) {
     if (hasErrno(error, "ENOENT", "ENOTDIR")) return [];

@@ -45,12 +45,14 @@ export interface FileTableGround {
   readonly sets: ReadonlyMap<number, TableSum>;
   /** Asked before each record: throws to end the check. */
   readonly onRecord?: (() => void) | undefined;
+  /** The table to check. @defaultValue all of them */
+  readonly only?: number | undefined;
 }
 
-/** Checks all file tables that hold records or should. Reads only. */
+/** Checks all file tables that hold records or should, or the one that was asked for. Reads only. */
 export async function checkFileTables(
   reader: StoreReader,
-  { store, keys, sets, onRecord }: FileTableGround,
+  { store, keys, sets, onRecord, only }: FileTableGround,
 ): Promise<FileTableCheck[]> {
   const tables = new Map<number, TableTally>();
   const tallyOf = (table: number): TableTally => {
@@ -58,10 +60,10 @@ export async function checkFileTables(
     if (tally === undefined) tables.set(table, (tally = new TableTally()));
     return tally;
   };
-  for (const table of sets.keys()) {
-    if (table >= FIRST_FILE_TABLE && table < PAST_FILE_TABLES) tallyOf(table);
-  }
-  const range = { gte: Uint8Array.of(FIRST_FILE_TABLE), lt: Uint8Array.of(PAST_FILE_TABLES) };
+  const first = only ?? FIRST_FILE_TABLE;
+  const past = only === undefined ? PAST_FILE_TABLES : only + 1;
+  for (const table of sets.keys()) if (table >= first && table < past) tallyOf(table);
+  const range = { gte: Uint8Array.of(first), lt: Uint8Array.of(past) };
   for await (const [key, stored] of reader.entries(range)) {
     onRecord?.();
     tallyOf(key[0] as number).add(key, setHmac(keys.set, key, stored), isReadable(store, keys, key, stored));

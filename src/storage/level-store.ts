@@ -30,7 +30,7 @@ import {
   type StoreRange,
   type StoreSnapshot,
 } from "./store.ts";
-import { findFatalTable } from "./table-check.ts";
+import { inspectTables } from "./table-checksums.ts";
 
 /** LevelDB starts a new log about every 4 MiB, and writes a table then. */
 const SWEEP_BYTES = 1_048_576;
@@ -75,13 +75,18 @@ type LevelOperation = { type: "put"; key: Uint8Array; value: Uint8Array } | { ty
  */
 export async function openLevelStore(directory: string, options: LevelStoreOptions): Promise<Store> {
   const fs = options.fileSystem ?? nodeFileSystem;
-  await (options.create ? makeDirectory(fs, directory) : assertDatabase(fs, directory));
+  let rottenBlocks = 0;
+  if (options.create) await makeDirectory(fs, directory);
+  else rottenBlocks = await inspectDatabase(fs, directory);
   const identity = await identityOf(fs, directory);
   if (openDatabases().has(identity)) throw databaseInUseError();
   openDatabases().add(identity);
   let store: LevelStore | undefined;
   try {
-    store = new LevelStore(await openDatabase(directory, options.create), fs, directory, identity);
+    store = new LevelStore(await openDatabase(directory, options.create), fs, directory, {
+      identity,
+      rottenBlocks,
+    });
     await store.restrictModes();
     // LevelDB renames its new CURRENT into place and leaves that to chance; batches are to be durable from here on.
     await fs.syncDirectory(directory);
@@ -123,6 +128,7 @@ async function identityOf(fs: FileSystem, directory: string): Promise<string> {
 }
 
 class LevelStore implements Store {
+  readonly rottenBlocks: number;
   readonly #database: LevelDatabase;
   readonly #fs: FileSystem;
   readonly #directory: string;
@@ -134,9 +140,15 @@ class LevelStore implements Store {
   readonly #writing = new Set<Promise<void>>();
   #bytesSinceSweep = 0;
 
-  constructor(database: LevelDatabase, fs: FileSystem, directory: string, identity: string) {
+  constructor(
+    database: LevelDatabase,
+    fs: FileSystem,
+    directory: string,
+    known: { readonly identity: string; readonly rottenBlocks: number },
+  ) {
     this.#database = database;
-    this.#identity = identity;
+    this.#identity = known.identity;
+    this.rottenBlocks = known.rottenBlocks;
     this.#fs = fs;
     this.#directory = directory;
   }
@@ -359,8 +371,11 @@ async function makeDirectory(fs: FileSystem, directory: string): Promise<void> {
   }
 }
 
-// LevelDB makes a directory, a lock and a log even where it then refuses to open, and writes through links.
-async function assertDatabase(fs: FileSystem, directory: string): Promise<void> {
+/**
+ * LevelDB makes a directory, a lock and a log even where it then refuses to open, and writes through links.
+ * @returns how many blocks are not what LevelDB wrote.
+ */
+async function inspectDatabase(fs: FileSystem, directory: string): Promise<number> {
   try {
     if ((await fs.lstat(directory)).kind !== "directory") throw damagedError("its folder is not a folder");
     const entries = await fs.readDirectory(directory);
@@ -370,9 +385,9 @@ async function assertDatabase(fs: FileSystem, directory: string): Promise<void> 
       ({ name, kind }) => kind !== "file" && !(kind === "directory" && name === "lost"),
     );
     if (strange !== undefined) throw damagedError("its folder holds something that is not a regular file");
-    if ((await findFatalTable(fs, directory)) !== undefined) {
-      throw damagedError("one of its tables cannot be read");
-    }
+    const { fatal, rottenBlocks } = await inspectTables(fs, directory);
+    if (fatal !== undefined) throw damagedError("one of its tables cannot be read");
+    return rottenBlocks;
   } catch (error) {
     if (hasErrno(error, "ENOENT", "ENOTDIR")) throw damagedError("its folder is missing", error);
     throw ioError(error, "look at the database", directory);

@@ -42,6 +42,11 @@ export interface StoreSnapshot extends StoreReader {
 
 export interface Store extends StoreReader {
   /**
+   * Blocks of its files that were not what the engine had written when the store was opened. With any, a key may be
+   * there that `get` does not find: an engine that searches an altered block passes it by. @defaultValue 0
+   */
+  readonly rottenBlocks?: number;
+  /**
    * Applies a batch: all of it or nothing, durable when the promise resolves. A later operation on the same key
    * wins. An empty batch does nothing.
    * @throws StoreFailedError when the engine failed: close the store and open it anew, then read what holds.

@@ -2,13 +2,11 @@
  * A look at LevelDB's tables before LevelDB reads them. It was built with its assertions: an entry whose key is
  * shorter than eight bytes, as in a sector of zeros, ends the whole process, and so do keys out of order when tables
  * are merged, and a block of absurd length.
- * Checksums are left alone: a record whose value has rotted is still read, and taken from its mirror.
+ * Checksums are for table-checksums.ts: a record whose value has rotted is still read, and taken from its mirror.
  * Source: LevelDB 1.20, doc/table_format.txt, table/block.cc, table/format.cc.
  * @module
  */
-import { join } from "node:path";
 import { compare, readU32 } from "../bytes.ts";
-import type { FileSystem } from "./file-system.ts";
 
 export const FOOTER_BYTES = 48;
 export const BLOCK_TRAILER_BYTES = 5;
@@ -21,15 +19,6 @@ export const MAX_TABLE_BYTES = 1_073_741_824;
 export interface BlockHandle {
   readonly offset: number;
   readonly size: number;
-}
-
-/** Returns the name of a table in `directory` that would end the process; undefined when there is none. */
-export async function findFatalTable(fs: FileSystem, directory: string): Promise<string | undefined> {
-  for (const { name, kind } of await fs.readDirectory(directory)) {
-    if (kind !== "file" || !/^\d+\.(?:ldb|sst)$/u.test(name)) continue;
-    if (isFatalTable(await fs.readFile(join(directory, name), { maxBytes: MAX_TABLE_BYTES }))) return name;
-  }
-  return undefined;
 }
 
 /** True when reading this table would end the process. One that LevelDB refuses in words is none. */

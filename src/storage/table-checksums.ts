@@ -1,6 +1,7 @@
 /**
- * Compares the checksums of LevelDB's tables, which LevelDB itself does not look at: rot that reaches no record, or
- * only one that a newer one hides, shows here first. Proves nothing: whoever alters a table can set them right.
+ * Looks through LevelDB's tables, and compares their checksums, which LevelDB itself does not look at: rot in an index or
+ * a filter hides records from a search, and rot that reaches no record shows here first. Proves nothing: whoever alters
+ * a table can set them right.
  * Source: LevelDB 1.20, doc/table_format.txt, util/crc32c.h.
  * @module
  */
@@ -12,6 +13,7 @@ import {
   type BlockHandle,
   entryAt,
   FOOTER_BYTES,
+  isFatalTable,
   MAX_TABLE_BYTES,
   readHandle,
   restartsOf,
@@ -21,22 +23,44 @@ import {
 const POLYNOMIAL = 0x82f6_3b78;
 const MASK_DELTA = 0xa282_ead8;
 
+/** What is known of a database's tables before LevelDB reads them. */
+export interface TableInspection {
+  /** Name of one that would end the process. */
+  readonly fatal: string | undefined;
+  /** Blocks that are not what LevelDB wrote. */
+  readonly rottenBlocks: number;
+}
+
+/** Looks through the tables in `directory`, up to one that would end the process. Errors are those of the calls. */
+export async function inspectTables(fs: FileSystem, directory: string): Promise<TableInspection> {
+  let rottenBlocks = 0;
+  for await (const [name, bytes] of tablesIn(fs, directory)) {
+    if (isFatalTable(bytes)) return { fatal: name, rottenBlocks };
+    rottenBlocks += rottenIn(bytes);
+  }
+  return { fatal: undefined, rottenBlocks };
+}
+
 /** Returns how many blocks of the tables in `directory` are not what LevelDB wrote. @throws CofferError `COFFER_IO`. */
 export async function countRottenBlocks(fs: FileSystem, directory: string): Promise<number> {
   try {
-    const table = crcTable();
     let rotten = 0;
-    for (const { name, kind } of await fs.readDirectory(directory)) {
-      if (kind !== "file" || !/^\d+\.(?:ldb|sst)$/u.test(name)) continue;
-      rotten += rottenIn(await fs.readFile(join(directory, name), { maxBytes: MAX_TABLE_BYTES }), table);
-    }
+    for await (const [, bytes] of tablesIn(fs, directory)) rotten += rottenIn(bytes);
     return rotten;
   } catch (error) {
     throw ioError(error, "read the database's tables", directory);
   }
 }
 
-function rottenIn(bytes: Uint8Array, table: Uint32Array): number {
+async function* tablesIn(fs: FileSystem, directory: string): AsyncGenerator<[string, Uint8Array]> {
+  for (const { name, kind } of await fs.readDirectory(directory)) {
+    if (kind !== "file" || !/^\d+\.(?:ldb|sst)$/u.test(name)) continue;
+    yield [name, await fs.readFile(join(directory, name), { maxBytes: MAX_TABLE_BYTES })];
+  }
+}
+
+function rottenIn(bytes: Uint8Array): number {
+  const table = CRC_TABLE;
   if (bytes.length < FOOTER_BYTES) return 1;
   const footer = bytes.length - FOOTER_BYTES;
   const meta = readHandle(bytes, footer);
@@ -75,6 +99,8 @@ function isIntact(bytes: Uint8Array, { offset, size }: BlockHandle, table: Uint3
   const masked = (((crc >>> 15) | (crc << 17)) + MASK_DELTA) >>> 0;
   return [0, 8, 16, 24].every((shift, index) => bytes[end + index] === ((masked >>> shift) & 0xff));
 }
+
+const CRC_TABLE: Uint32Array = /* @__PURE__ */ crcTable();
 
 function crcTable(): Uint32Array {
   return Uint32Array.from({ length: 256 }, (_, byte) => {

@@ -117,6 +117,7 @@ export class VaultDatabase implements RecordReader {
       const message = `Copy ${copy} of the vault header is ${condition}. The next change writes it anew.`;
       options.report({ type: "damage", message });
     }
+    if (database.rottenBlocks > 0) options.report({ type: "damage", message: rotten(database.rottenBlocks) });
     return database;
   }
 
@@ -135,6 +136,11 @@ export class VaultDatabase implements RecordReader {
     const time = believedTime(clock(), this.state, this.#earlierLeap);
     if (!time.isBelieved) this.#warnOfClock(time);
     return time;
+  }
+
+  /** Blocks of the database that were altered on disk; with any, a look-up in a file table may miss what is there. */
+  get rottenBlocks(): number {
+    return this.#reader.store.inner.rottenBlocks ?? 0;
   }
 
   count(table: RecordTable): number {
@@ -161,11 +167,11 @@ export class VaultDatabase implements RecordReader {
     }
   }
 
-  /** Checks the file tables, as they are between two commits; see {@link checkFileTables}. @throws IoError. */
-  async checkFileTables(onRecord?: () => void): Promise<FileTableCheck[]> {
+  /** Checks the file tables, or one, as they are between two commits; see {@link checkFileTables}. @throws IoError. */
+  async checkFileTables(onRecord?: () => void, only?: FileTable): Promise<FileTableCheck[]> {
     // Its sums are taken before anything else can be committed.
     const { captured: check, snapshot } = await this.snapshot((_, session) =>
-      session.fileTableCheck(onRecord),
+      session.fileTableCheck(onRecord, only),
     );
     try {
       return await check(snapshot);
@@ -209,11 +215,14 @@ export class VaultDatabase implements RecordReader {
     return this.#reader.store.inner.get(key)?.slice(0, TRACE_BYTES);
   }
 
-  /** Rewrites the files until what was removed is gone from them. @returns whether it is. @throws IoError. */
-  removeTraces(traces: Traces): Promise<boolean> {
-    const { fs, directory } = this.#options;
+  /**
+   * Rewrites the files until what was removed is gone from them. Needs no key, so it goes on after the end, for as long
+   * as the engine is open. @returns whether it is. @throws IoError.
+   */
+  async removeTraces(traces: Traces): Promise<boolean> {
+    const { engine, fs, directory } = this.#options;
     const database = databaseDirectory(directory, this.header.database);
-    return removeTraces(this.#reader.store.inner, fs, database, traces);
+    return removeTraces(engine.current ?? this.#reader.store.inner, fs, database, traces);
   }
 
   /** Tells the vault's user. */
@@ -589,6 +598,11 @@ function openedAnew(cause: unknown): IoError {
     cause,
     details: { reason: "opened-anew" },
   });
+}
+
+function rotten(blocks: number): string {
+  const what = blocks === 1 ? "A block of the database is" : `${blocks} blocks of the database are`;
+  return `${what} not what was written. Keys are not touched by that; names of the file store may be hidden by it. Run coffer doctor --repair, and look after the drive.`;
 }
 
 function outcomeUnknown(cause: unknown): IoError {

@@ -6,7 +6,7 @@
  */
 import { equal } from "../bytes.ts";
 import { randomId } from "../crypto/random.ts";
-import { AlreadyExistsError, InvalidArgumentError, NotFoundError } from "../errors.ts";
+import { AlreadyExistsError, DamagedError, InvalidArgumentError, NotFoundError } from "../errors.ts";
 import { ID_BYTES } from "../formats/key-schedule.ts";
 import { recordKey } from "../formats/records/record-key.ts";
 import { type ContentRecord, type EntryRecord, TABLES } from "../formats/records/tables.ts";
@@ -28,8 +28,6 @@ export interface PutOptions {
   /** Replaces a file. */
   readonly overwrite: boolean;
   readonly metadata: Uint8Array | undefined;
-  /** Of a file that is new. @defaultValue the change's */
-  readonly createdAtMs?: number | undefined;
   /** Id of the directory that the path begins in. @defaultValue the topmost */
   readonly below?: Uint8Array | undefined;
 }
@@ -37,14 +35,17 @@ export interface PutOptions {
 export class Catalog {
   readonly #kname: Uint8Array;
   readonly #onReplaced: (key: Uint8Array) => void;
+  readonly #onAbsent: () => void;
 
   /**
    * @param kname lent; those who change the root key change its bytes.
    * @param onReplaced told the LevelDB key of each entry before its record is removed or replaced by another content's.
+   * @param onAbsent asked before anything is said or done because a record was not found; throws where it may be there.
    */
-  constructor(kname: Uint8Array, onReplaced: (key: Uint8Array) => void) {
+  constructor(kname: Uint8Array, onReplaced: (key: Uint8Array) => void, onAbsent: () => void) {
     this.#kname = kname;
     this.#onReplaced = onReplaced;
+    this.#onAbsent = onAbsent;
   }
 
   /** Returns the entry of a path, or undefined. The topmost directory has none. */
@@ -124,7 +125,7 @@ export class Catalog {
       kind: "file",
       id,
       size,
-      created: before?.created ?? options.createdAtMs ?? nowMs,
+      created: before?.created ?? nowMs,
       modified: modifiedAtMs,
       ...(blob !== undefined && { blob }),
       ...(options.metadata !== undefined && { metadata: options.metadata }),
@@ -155,7 +156,11 @@ export class Catalog {
   makeDirectory(change: Transaction, parts: readonly string[], below: Uint8Array = ROOT_ID): Uint8Array {
     if (parts.length === 0) return below;
     const place = this.#placeFor(change, parts, below);
-    if (this.#entry(change, place)?.kind === "file") throw alreadyThere("file");
+    if (this.#entry(change, place)?.kind === "file") {
+      throw new AlreadyExistsError(
+        "A file of this name is in the store, where a directory is to be. Choose another name, or move or remove the file first.",
+      );
+    }
     return this.#step(change, place.dir, place.name);
   }
 
@@ -245,7 +250,11 @@ export class Catalog {
 
   #dropContent(change: Transaction, entry: EntryRecord): void {
     const key = recordKey.content(this.#kname, entry.id);
-    if (change.get(TABLES.contents, key) === undefined) return;
+    if (change.get(TABLES.contents, key) === undefined) {
+      const isInObject = entry.kind === "file" && entry.blob === undefined && entry.size > 0;
+      if (isInObject) this.#onAbsent();
+      return;
+    }
     change.delete(key);
     this.list(change, entry.id, "content");
   }
@@ -284,12 +293,22 @@ export class Catalog {
   }
 
   #entry(records: RecordReader, { key }: Place): EntryRecord | undefined {
-    return records.get(TABLES.entries, key);
+    const entry = records.get(TABLES.entries, key);
+    if (entry === undefined) this.#onAbsent();
+    return entry;
   }
 
   #place(dir: Uint8Array, name: string): Place {
     return { dir, name, key: recordKey.entry(this.#kname, dir, name) };
   }
+}
+
+/** The error for what was not found and may be there: a search that meets an altered block passes records by [F-244]. */
+export function hiddenNames(): DamagedError {
+  return new DamagedError(
+    "The database was altered on disk, so that names which are there may not be found. Run coffer doctor --repair, or restore a backup.",
+    { details: { part: "index", reason: "rot" } },
+  );
 }
 
 /** The error for a path that leads nowhere. */
@@ -306,15 +325,21 @@ function alreadyThere(kind: EntryRecord["kind"]): AlreadyExistsError {
 }
 
 function isDirectory(): InvalidArgumentError {
-  return new InvalidArgumentError("This name is a directory's, where a file's is needed.", {
-    details: { reason: "is-directory" },
-  });
+  return new InvalidArgumentError(
+    "This name is a directory's, where a file's is needed. Name a file in it, or choose another name.",
+    {
+      details: { reason: "is-directory" },
+    },
+  );
 }
 
 function notDirectory(): InvalidArgumentError {
-  return new InvalidArgumentError("A part of the path is a file, where a directory is needed.", {
-    details: { reason: "not-directory" },
-  });
+  return new InvalidArgumentError(
+    "A part of the path is a file, where a directory is needed. Name a directory, or move the file away first.",
+    {
+      details: { reason: "not-directory" },
+    },
+  );
 }
 
 function intoItself(): InvalidArgumentError {
@@ -324,7 +349,10 @@ function intoItself(): InvalidArgumentError {
 }
 
 function isRoot(): InvalidArgumentError {
-  return new InvalidArgumentError("The topmost directory stays where it is. Name something in it.", {
-    details: { reason: "root" },
-  });
+  return new InvalidArgumentError(
+    "The topmost directory cannot be moved, replaced or removed. Name something in it.",
+    {
+      details: { reason: "root" },
+    },
+  );
 }

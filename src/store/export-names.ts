@@ -4,6 +4,7 @@
  * @module
  */
 import { utf8 } from "../bytes.ts";
+import { isStorePart } from "../formats/store-path.ts";
 import { MAX_PART_BYTES } from "../limits.ts";
 
 // What Windows refuses in a name, and what it drops from its end.
@@ -15,9 +16,10 @@ const DEVICE = /^(?:con|prn|aux|nul|conin\$|conout\$|(?:com|lpt)[0-9\u00b9\u00b2
 
 /**
  * Returns a file name for a part of a path, the same one unless the system refuses it; undefined where it would be too
- * long then.
+ * long then, and for what is no part of a path.
  */
 export function exportName(part: string, platform: NodeJS.Platform): string | undefined {
+  if (!isStorePart(part)) return undefined;
   if (platform !== "win32") return part;
   const isTaken = DEVICE.test(part) || DROPPED_END.test(part) || part.search(FORBIDDEN) !== -1;
   if (!isTaken) return part;

@@ -11,7 +11,7 @@ import { encodeMetadata } from "../formats/store-metadata.ts";
 import { parseStorePath } from "../formats/store-path.ts";
 import type { UnlockedVault } from "../keystore/unlocked-vault.ts";
 import { redact } from "../secret.ts";
-import { nothingThere } from "./catalog.ts";
+import { hiddenNames, nothingThere } from "./catalog.ts";
 import { type ContentSource, sourceOf } from "./content-source.ts";
 import { copyTree } from "./copy-tree.ts";
 import type { ExportedTree, ExportOptions } from "./export-options.ts";
@@ -37,6 +37,7 @@ import {
   rewrapContents,
   type RewrappedStore,
 } from "./renew-contents.ts";
+import { RemovedTraces } from "./removed-traces.ts";
 import { salvageStream } from "./salvage-stream.ts";
 import type { FileStoreHost } from "./store-ground.ts";
 import {
@@ -73,6 +74,7 @@ export class FileStore {
   readonly #host: FileStoreHost;
   readonly #objects: Objects;
   readonly #use: StoreUse;
+  readonly #traces = new RemovedTraces();
   /** Changes of one name share it; those that look into a directory first have it alone. */
   readonly #structure = new AsyncTurn();
   #session: StoreSession | undefined;
@@ -148,9 +150,9 @@ export class FileStore {
       try {
         // Checks the range as well.
         const plain = file.stream(range);
-        if (onDamage === undefined) return closing(plain, file);
+        if (onDamage === undefined) return closing(plain, file, signal);
         await plain.cancel();
-        return closing(salvageStream(file, range, onDamage), file);
+        return closing(salvageStream(file, range, onDamage), file, signal);
       } catch (error) {
         await file.close();
         throw error;
@@ -279,8 +281,9 @@ export class FileStore {
     return this.#run(options, (session, signal) =>
       verifyStore(session, options, {
         signal,
-        open: (entry) => this.#openEntry(session, entry, signal),
-        openDamaged: (entry) => this.#openEntry(session, entry, signal, openDamagedObject),
+        open: (entry, onKeyArea) => this.#openEntry(session, entry, signal, openObject, onKeyArea),
+        openDamaged: (entry, onKeyArea) =>
+          this.#openEntry(session, entry, signal, openDamagedObject, onKeyArea),
         alone: (work) => this.#structure.alone(work),
       }),
     );
@@ -433,10 +436,8 @@ export class FileStore {
     try {
       await this.#beginning;
       await this.#flush();
-      if (session !== undefined && !session.ended.aborted) {
-        await session.garbage.collect();
-        await session.traces.remove();
-      }
+      if (session !== undefined && !session.ended.aborted) await session.garbage.collect();
+      await this.#traces.remove();
       await this.#objects.flushMoves();
     } catch (error) {
       if (session?.ended.aborted === true) return this.#endLocked();
@@ -449,6 +450,7 @@ export class FileStore {
     try {
       await this.#flush();
       await this.#objects.flushMoves();
+      await this.#traces.remove();
     } catch (error) {
       this.#reportUnfinished(error);
     }
@@ -502,6 +504,7 @@ export class FileStore {
     entry: EntryRecord,
     signal: AbortSignal,
     openContent: typeof openObject | typeof openDamagedObject = openObject,
+    onKeyArea?: () => void,
   ): Promise<OpenedFile> {
     const options = { signal, onUse: this.#onUse };
     if (entry.blob !== undefined || entry.size === 0) {
@@ -511,7 +514,11 @@ export class FileStore {
     try {
       const record = session.catalog.content(session.database, entry.id);
       if (record === undefined || record.length !== entry.size) throw missingRecord(entry.id);
-      return new ObjectFile(await openContent(this.#host, this.#objects, record, signal), options, end);
+      return new ObjectFile(
+        await openContent(this.#host, this.#objects, record, signal, onKeyArea),
+        options,
+        end,
+      );
     } catch (error) {
       end();
       throw error;
@@ -566,7 +573,11 @@ export class FileStore {
 
   #sessionOf(unlocked: UnlockedVault): StoreSession {
     if (this.#session?.unlocked !== unlocked) {
-      this.#session = new StoreSession(this.#host, unlocked, this.#objects, this.#use);
+      this.#session = new StoreSession(this.#host, unlocked, {
+        objects: this.#objects,
+        use: this.#use,
+        traces: this.#traces,
+      });
     }
     return this.#session;
   }
@@ -594,31 +605,49 @@ async function* single(entry: WalkedEntry): AsyncGenerator<WalkedEntry> {
 }
 
 async function isEmpty(session: StoreSession, directoryId: Uint8Array): Promise<boolean> {
+  if (session.database.rottenBlocks > 0) throw hiddenNames();
   const { catalog, database } = session;
   // A record that does not open is something, too.
   for await (const _ of database.records(TABLES.entries, catalog.entriesOf(directoryId))) return false;
   return true;
 }
 
-/** Closes the file when the stream ends, however it does. */
-function closing(stream: ReadableStream<Uint8Array>, file: StoredFile): ReadableStream<Uint8Array> {
+/** Closes the file when the stream ends, however it does, and ends the stream with an error when the signal aborts. */
+function closing(
+  stream: ReadableStream<Uint8Array>,
+  file: StoredFile,
+  signal: AbortSignal,
+): ReadableStream<Uint8Array> {
   const reader = stream.getReader();
+  let onAbort = (): void => undefined;
+  const close = async (): Promise<void> => {
+    signal.removeEventListener("abort", onAbort);
+    await file.close();
+  };
   return new ReadableStream<Uint8Array>(
     {
+      start(controller) {
+        onAbort = () => {
+          controller.error(signal.reason);
+          void close();
+        };
+        if (signal.aborted) onAbort();
+        else signal.addEventListener("abort", onAbort, { once: true });
+      },
       async pull(controller) {
         try {
           const { value, done } = await reader.read();
+          signal.throwIfAborted();
           if (!done) return controller.enqueue(value);
-          await file.close();
+          await close();
+          signal.throwIfAborted();
           controller.close();
         } catch (error) {
-          await file.close();
+          await close();
           throw error;
         }
       },
-      async cancel() {
-        await file.close();
-      },
+      cancel: close,
     },
     { highWaterMark: 0 },
   );

@@ -4,6 +4,8 @@
  * Source: docs/format.md#store-garbage [F-240].
  * @module
  */
+import { equal } from "../bytes.ts";
+import { isCofferError } from "../errors.ts";
 import { type EntryRecord, type GarbageRecord, TABLES } from "../formats/records/tables.ts";
 import type { Transaction } from "../storage/transaction.ts";
 import type { VaultDatabase } from "../storage/vault-database.ts";
@@ -31,6 +33,7 @@ export interface GarbageGround {
 export class Garbage {
   readonly #session: GarbageGround;
   #isWanted = false;
+  #hasWarned = false;
   #running: Promise<void> | undefined;
 
   constructor(session: GarbageGround) {
@@ -50,17 +53,21 @@ export class Garbage {
   }
 
   async #run(): Promise<void> {
-    const { ended } = this.#session;
+    const { ended, host } = this.#session;
     try {
       while (this.#isWanted && !ended.aborted) {
         this.#isWanted = false;
-        await this.#pass();
+        await this.#pass().catch((error: unknown) => {
+          // Another root key meanwhile: all that was read has other names now.
+          if (!isOpenedAnew(error)) throw error;
+          this.#isWanted = true;
+        });
       }
     } catch (error) {
       if (ended.aborted) return;
       const why = error instanceof Error ? error.message : String(error);
       const message = `Removed files of the store still take up space (${why}). It is tried again when the vault is opened.`;
-      this.#session.host.report({ type: "warning", message });
+      host.report({ type: "warning", message });
     } finally {
       // In the turn that found nothing more to do: who asks later begins anew.
       this.#running = undefined;
@@ -68,25 +75,41 @@ export class Garbage {
   }
 
   async #pass(): Promise<void> {
+    const { database, use } = this.#session;
+    if (!(await this.#isListSound())) return;
     const listed: GarbageRecord[] = [];
-    for await (const { record } of this.#session.database.records(
-      TABLES.garbage,
-      Uint8Array.of(TABLES.garbage),
-    )) {
+    for await (const { record } of database.records(TABLES.garbage, Uint8Array.of(TABLES.garbage))) {
       if (record !== undefined) listed.push(record);
     }
     for (const { id } of listed.filter(({ kind }) => kind === "directory")) {
-      if (!this.#session.use.isStaged(id)) await this.#clearDirectory(id);
+      if (!use.isStaged(id)) await this.#clearDirectory(id);
     }
-    const contents = listed.filter(({ id, kind }) => kind === "content" && !this.#session.use.isPinned(id));
+    const contents = listed.filter(({ id, kind }) => kind === "content" && !use.isPinned(id));
     while (contents.length > 0) await this.#removeObjects(contents.splice(0, OBJECTS));
+  }
+
+  /** Of an older list, put back, files would be removed that have their names still. */
+  async #isListSound(): Promise<boolean> {
+    const { database, ended, host } = this.#session;
+    const [check] = await database.checkFileTables(() => ended.throwIfAborted(), TABLES.garbage);
+    if (check === undefined || check.isSound) return true;
+    if (!this.#hasWarned) {
+      this.#hasWarned = true;
+      const message =
+        "The list of removed files was altered on disk, so nothing of it is removed. Run store.verify, and restore a backup or run coffer doctor --repair.";
+      host.report({ type: "damage", message });
+    }
+    return false;
   }
 
   /** What a directory held is garbage in turn, and found by the next pass. */
   async #clearDirectory(id: Uint8Array): Promise<void> {
     const { catalog, database } = this.#session;
-    // A directory that was being filled when the list was read may have its name by now.
-    const isGarbage = (change: Transaction): boolean => catalog.isListed(change, id);
+    const prefix = catalog.entriesOf(id);
+    // A directory that was being filled when the list was read may have its name by now; and under another root key
+    // its entries have other names.
+    const isGarbage = (change: Transaction): boolean =>
+      equal(prefix, catalog.entriesOf(id)) && catalog.isListed(change, id);
     let found: { readonly key: Uint8Array; readonly record: EntryRecord }[] = [];
     const remove = async (): Promise<void> => {
       const entries = found;
@@ -98,17 +121,21 @@ export class Garbage {
           if (entry !== undefined) catalog.removeEntry(change, key, entry);
         }
       });
+      this.#isWanted = true;
     };
     let unreadable = 0;
-    for await (const { key, record } of database.records(TABLES.entries, catalog.entriesOf(id))) {
+    for await (const { key, record } of database.records(TABLES.entries, prefix)) {
       if (record === undefined) unreadable += 1;
       else found.push({ key, record });
       if (found.length >= CHANGES) await remove();
     }
     if (found.length > 0) await remove();
-    this.#isWanted = true;
     // A damaged record is evidence: verify reports it, and a repair decides.
-    if (unreadable === 0) await this.#session.change((change) => catalog.unlist(change, id));
+    if (unreadable > 0) return;
+    await this.#session.change((change) => {
+      if (isGarbage(change)) catalog.unlist(change, id);
+      else this.#isWanted = true;
+    });
   }
 
   async #removeObjects(contents: readonly GarbageRecord[]): Promise<void> {
@@ -124,4 +151,8 @@ export class Garbage {
       await new Promise<void>((resolve) => setImmediate(resolve));
     }
   }
+}
+
+function isOpenedAnew(error: unknown): boolean {
+  return isCofferError(error, "COFFER_IO") && error.details["reason"] === "opened-anew";
 }

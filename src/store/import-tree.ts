@@ -18,6 +18,7 @@ import { ioError } from "../storage/io-error.ts";
 import { concurrently } from "./concurrently.ts";
 import type { DurabilityOption, StoreCallOptions, StoreKeyOption } from "./store-options.ts";
 import type { StoreSession } from "./store-session.ts";
+import { recordedTime } from "./write-content.ts";
 
 /** Why something was left out of an import. */
 export type ImportSkipReason =
@@ -279,7 +280,7 @@ async function importFile(
   try {
     const before = catalog.find(database, parts);
     const { size } = opened.stats;
-    const modifiedAtMs = Math.max(0, Math.trunc(opened.stats.modifiedAtMs));
+    const modifiedAtMs = recordedTime(opened.stats.modifiedAtMs);
     const isSame = before?.kind === "file" && before.size === size && before.modified === modifiedAtMs;
     if (resume && isSame) return "unchanged";
     if (before !== undefined && (before.kind === "directory" || !overwrite)) return "exists";

@@ -2,6 +2,7 @@
  * What directories hold: listed in the order of names, walked through depth first.
  * @module
  */
+import { hex } from "../bytes.ts";
 import { DamagedError } from "../errors.ts";
 import { type EntryRecord, TABLES } from "../formats/records/tables.ts";
 import { decodeMetadata, type StoreMetadata } from "../formats/store-metadata.ts";
@@ -69,8 +70,9 @@ export async function entriesOf(
 }
 
 /**
- * Walks through a directory, in the order of names, a directory before what it holds. What a damaged record hides is
- * told when all else was given.
+ * Walks through a directory, in the order of names, a directory before what it holds; each directory once, as one that
+ * is moved meanwhile, or an older record that was put back, may lead to it again. What a damaged record hides is told
+ * when all else was given.
  * @throws DamagedError at the end.
  */
 export async function* walkEntries(
@@ -83,6 +85,7 @@ export async function* walkEntries(
   const onDamage = (count: number): void => {
     damaged += count;
   };
+  const seen = new Set([hex(directoryId)]);
   // Directories nest as deep as a path is long: a stack of lists, not of calls.
   const open = [{ parts, entries: await entriesOf(session, directoryId, options.signal, onDamage), at: 0 }];
   for (let level = open.at(-1); level !== undefined; level = open.at(-1)) {
@@ -92,6 +95,11 @@ export async function* walkEntries(
       continue;
     }
     const path = [...level.parts, record.name];
+    if (record.kind === "directory" && options.isDeep) {
+      const id = hex(record.id);
+      if (seen.has(id)) continue;
+      seen.add(id);
+    }
     yield { parts: path, record };
     if (record.kind !== "directory" || !options.isDeep) continue;
     open.push({ parts: path, entries: await entriesOf(session, record.id, options.signal, onDamage), at: 0 });

@@ -4,11 +4,10 @@
  * Source: docs/format.md#store-objects [F-236], [F-237].
  * @module
  */
-import { dirname, join, relative } from "node:path";
+import { dirname, join } from "node:path";
 import { fromHex, hex } from "../bytes.ts";
 import { syncFolder } from "../storage/atomic-file.ts";
 import {
-  DIRECTORY_MODE,
   FILE_MODE,
   type FileHandle,
   type FileSystem,
@@ -20,6 +19,7 @@ import type { SourceFile } from "../envelope/source-file.ts";
 import { AsyncTurn } from "./async-turn.ts";
 import { concurrently } from "./concurrently.ts";
 import { SharedSync } from "./shared-sync.ts";
+import { StoreFolders } from "./store-folders.ts";
 
 const NAME = /^([0-9a-f]{32})\.cof$/u;
 const SHARD = /^[0-9a-f]{2}$/u;
@@ -41,7 +41,7 @@ export interface ObjectListing {
 
 export class Objects {
   readonly #fs: FileSystem;
-  readonly #directory: string;
+  readonly #folders: StoreFolders;
   readonly #incomingSync: SharedSync;
   /** Nothing is moved out of `incoming/` while that is flushed. */
   readonly #moves = new AsyncTurn();
@@ -52,16 +52,8 @@ export class Objects {
   /** @param directory of the vault, canonical. */
   constructor(fs: FileSystem, directory: string) {
     this.#fs = fs;
-    this.#directory = directory;
+    this.#folders = new StoreFolders(fs, directory);
     this.#incomingSync = new SharedSync(() => this.#moves.alone(() => this.#syncIncoming()));
-  }
-
-  get #incoming(): string {
-    return join(this.#directory, "incoming");
-  }
-
-  get #objects(): string {
-    return join(this.#directory, "objects");
   }
 
   /** Takes no name in `objects/` for durable: a killed process has moved objects there, and flushed nothing. */
@@ -71,21 +63,17 @@ export class Objects {
 
   /** A path as reports name it: within the vault's directory. */
   nameOf(path: string): string {
-    return relative(this.#directory, path);
+    return this.#folders.nameOf(path);
   }
 
   /** Where an object lies once a record names it. */
   pathOf(id: Uint8Array): string {
     const name = hex(id);
-    return join(this.#shardOf(id), `${name}.cof`);
-  }
-
-  #shardOf(id: Uint8Array): string {
-    return join(this.#objects, hex(id).slice(0, 2));
+    return join(this.#folders.shardOf(id), `${name}.cof`);
   }
 
   #incomingPath(id: Uint8Array): string {
-    return join(this.#incoming, `${hex(id)}.cof`);
+    return join(this.#folders.incoming, `${hex(id)}.cof`);
   }
 
   /** Makes a new object, empty, with mode 0600. @throws IoError. */
@@ -110,10 +98,7 @@ export class Objects {
   /** Moves an object that a durable record names to its place. @throws IoError. */
   async settle(id: Uint8Array): Promise<void> {
     try {
-      await this.#moves.shared(async () => {
-        this.#unflushed.add(this.#shardOf(id));
-        await this.#move(id);
-      });
+      await this.#moves.shared(() => this.#move(id));
     } catch (error) {
       throw ioError(error, "put a file of the store into its place");
     }
@@ -121,13 +106,17 @@ export class Objects {
 
   async #move(id: Uint8Array): Promise<void> {
     const [from, to] = [this.#incomingPath(id), this.pathOf(id)];
+    const isThere = await this.#folders.isThere(dirname(to));
+    await this.#folders.isThere(dirname(from));
+    this.#unflushed.add(dirname(to));
     try {
-      await this.#fs.rename(from, to);
+      if (isThere) return await this.#fs.rename(from, to);
     } catch (error) {
       if (!hasErrno(error, "ENOENT")) throw error;
-      await this.makeFolder(id);
-      await this.#fs.rename(from, to);
+      this.#folders.distrust();
     }
+    await this.#folders.makeShard(id);
+    await this.#fs.rename(from, to);
   }
 
   /**
@@ -136,15 +125,36 @@ export class Objects {
    */
   async open(id: Uint8Array): Promise<SourceFile | undefined> {
     // It may be moved between the two looks.
-    for (const path of [this.pathOf(id), this.#incomingPath(id), this.pathOf(id)]) {
-      try {
-        const handle = await this.#fs.open(path, "read");
-        return { path, handle, stats: handle.opened };
-      } catch (error) {
-        if (!hasErrno(error, "ENOENT")) throw ioError(error, "read a file of the store");
-      }
+    return (
+      (await this.openIn("objects", id)) ??
+      (await this.openIn("incoming", id)) ??
+      (await this.openIn("objects", id))
+    );
+  }
+
+  /** Opens what lies in one place under an object's name. @returns undefined when there is nothing. @throws IoError. */
+  async openIn(place: "objects" | "incoming", id: Uint8Array): Promise<SourceFile | undefined> {
+    const path = place === "objects" ? this.pathOf(id) : this.#incomingPath(id);
+    if (!(await this.#folders.isThere(dirname(path)))) return undefined;
+    try {
+      const handle = await this.#fs.open(path, "read");
+      return { path, handle, stats: handle.opened };
+    } catch (error) {
+      if (hasErrno(error, "ENOENT")) return undefined;
+      throw ioError(error, "read a file of the store");
     }
-    return undefined;
+  }
+
+  /** True when something lies where the object belongs, whatever it is. @throws IoError. */
+  async isPlaceTaken(id: Uint8Array): Promise<boolean> {
+    if (!(await this.#folders.isThere(this.#folders.shardOf(id)))) return false;
+    try {
+      await this.#fs.lstat(this.pathOf(id));
+      return true;
+    } catch (error) {
+      if (hasErrno(error, "ENOENT")) return false;
+      throw ioError(error, "look at the store's folders");
+    }
   }
 
   /** Flushes an object that was written without. @throws IoError; absent is fine. */
@@ -172,14 +182,15 @@ export class Objects {
   /** The flush that makes it durable that an object has left must not be the first to do so that it came. */
   async #syncIncoming(): Promise<void> {
     await this.#syncShards();
-    await syncFolder(this.#fs, this.#incoming);
+    await this.#folders.isThere(this.#folders.incoming);
+    await syncFolder(this.#fs, this.#folders.incoming);
   }
 
   async #syncShards(): Promise<void> {
     if (this.#isDistrusted) {
-      this.#unflushed.add(this.#objects);
-      for (const { name, kind } of await this.#entries(this.#objects)) {
-        if (kind === "directory" && SHARD.test(name)) this.#unflushed.add(join(this.#objects, name));
+      this.#unflushed.add(this.#folders.objects);
+      for (const { name, kind } of await this.#folders.entries(this.#folders.objects)) {
+        if (kind === "directory" && SHARD.test(name)) this.#unflushed.add(join(this.#folders.objects, name));
       }
       this.#isDistrusted = false;
     }
@@ -190,6 +201,7 @@ export class Objects {
   }
 
   async #syncIfPresent(folder: string): Promise<void> {
+    if (!(await this.#folders.isThere(folder))) return;
     try {
       await this.#fs.syncDirectory(folder);
     } catch (error) {
@@ -202,18 +214,28 @@ export class Objects {
    * and may be those of which that is not known. @throws IoError.
    */
   async removeDurably(ids: readonly Uint8Array[]): Promise<void> {
+    this.#folders.distrust();
     for (const id of ids) await this.remove(id);
-    const shards = new Set(ids.map((id) => this.#shardOf(id)));
+    const shards = new Set(ids.map((id) => this.#folders.shardOf(id)));
     await concurrently(shards, FLUSHES, (shard) => this.#syncIfPresent(shard));
   }
 
   /** Removes an object. Absent is fine. @throws IoError. */
   async remove(id: Uint8Array): Promise<void> {
-    for (const path of [this.pathOf(id), this.#incomingPath(id)]) await this.removeFile(path);
+    for (const path of [this.pathOf(id), this.#incomingPath(id)]) await this.#removeFile(path);
   }
 
-  /** @throws IoError. Absent is fine. */
-  async removeFile(path: string): Promise<void> {
+  /** Removes what is in `incoming/`, and nothing of the same name in `objects/`. Absent is fine. @throws IoError. */
+  async removeIncoming(id: Uint8Array): Promise<void> {
+    await this.#moves.shared(async () => {
+      // Its name there is durable before this one is gone.
+      this.#unflushed.add(this.#folders.shardOf(id));
+      await this.#removeFile(this.#incomingPath(id));
+    });
+  }
+
+  async #removeFile(path: string): Promise<void> {
+    if (!(await this.#folders.isThere(dirname(path)))) return;
     try {
       await this.#fs.unlink(path);
     } catch (error) {
@@ -223,13 +245,14 @@ export class Objects {
 
   /** Lists what a write has not finished, or a crash has left. @throws IoError. */
   incoming(): Promise<ObjectListing> {
-    return this.#list(this.#incoming);
+    this.#folders.distrust();
+    return this.#list(this.#folders.incoming);
   }
 
   /** Lists what lies in `objects/`, one part at a time. @throws IoError. */
   async *stored(): AsyncGenerator<ObjectListing> {
-    const folder = this.#objects;
-    for (const { name, kind } of await this.#entries(folder)) {
+    const folder = this.#folders.objects;
+    for (const { name, kind } of await this.#folders.entries(folder)) {
       const path = join(folder, name);
       if (kind !== "directory" || !SHARD.test(name)) yield { objects: [], others: [path] };
       else yield await this.#list(path, name);
@@ -239,7 +262,7 @@ export class Objects {
   async #list(folder: string, shard = ""): Promise<ObjectListing> {
     const objects: FoundObject[] = [];
     const others: string[] = [];
-    for (const { name, kind } of await this.#entries(folder)) {
+    for (const { name, kind } of await this.#folders.entries(folder)) {
       const path = join(folder, name);
       const id = NAME.exec(name)?.[1];
       if (kind === "file" && id?.startsWith(shard) === true) objects.push({ id: fromHex(id), path });
@@ -248,42 +271,25 @@ export class Objects {
     return { objects, others };
   }
 
-  async #entries(folder: string): ReturnType<FileSystem["readDirectory"]> {
-    try {
-      return await this.#fs.readDirectory(folder);
-    } catch (error) {
-      if (hasErrno(error, "ENOENT")) return [];
-      throw ioError(error, "look at the store's folders");
-    }
-  }
-
-  /** A copy program may have left out an empty folder. */
   async #open(path: string): Promise<FileHandle> {
+    // It could be read nowhere if its place were a link.
+    await this.#folders.isThere(this.#folders.objects);
     try {
-      return await this.#fs.open(path, "create", FILE_MODE);
+      if (await this.#folders.isThere(this.#folders.incoming)) {
+        return await this.#fs.open(path, "create", FILE_MODE);
+      }
     } catch (error) {
       if (!hasErrno(error, "ENOENT")) throw error;
-      await this.#makeFolder(this.#incoming);
-      return this.#fs.open(path, "create", FILE_MODE);
+      this.#folders.distrust();
     }
+    // A copy program may have left out an empty folder.
+    await this.#folders.makeIncoming();
+    return this.#fs.open(path, "create", FILE_MODE);
   }
 
-  /** Makes the folder in which an object lies, durably. */
-  async makeFolder(id: Uint8Array): Promise<void> {
-    await this.#makeFolder(this.#objects);
-    await this.#makeFolder(this.#shardOf(id));
-    await this.#fs.syncDirectory(this.#objects);
-  }
-
-  async #makeFolder(path: string): Promise<void> {
-    try {
-      await this.#fs.mkdir(path, DIRECTORY_MODE);
-    } catch (error) {
-      if (!hasErrno(error, "EEXIST")) throw error;
-      return;
-    }
-    // A folder of the vault itself was not there: a copy program has left it out.
-    if (dirname(path) === this.#directory) await this.#fs.syncDirectory(this.#directory);
+  /** Makes the folder in which an object lies, durably. @throws IoError and errors of the system. */
+  makeFolder(id: Uint8Array): Promise<void> {
+    return this.#folders.makeShard(id);
   }
 }
 

@@ -3,9 +3,9 @@
  * very one that was written. Source: docs/format.md#store-contents [F-235].
  * @module
  */
-import { ReadableStream } from "node:stream/web";
+import type { ReadableStream } from "node:stream/web";
 import { equal, hex } from "../bytes.ts";
-import { type ByteRange, FileReader } from "../envelope/file-reader.ts";
+import { FileReader } from "../envelope/file-reader.ts";
 import type { OpenFields } from "../envelope/beginning.ts";
 import { vaultAccess } from "../envelope/key-access.ts";
 import {
@@ -14,6 +14,7 @@ import {
   openEnvelope,
   openKnownEnvelope,
 } from "../envelope/open-envelope.ts";
+import { assertCount, type ByteRange, RangeStreams } from "../envelope/range-streams.ts";
 import type { SourceFile } from "../envelope/source-file.ts";
 import { DamagedError, isCofferError } from "../errors.ts";
 import { parseBlob } from "../formats/blob.ts";
@@ -79,6 +80,7 @@ export async function openInline(host: FileStoreHost, entry: EntryRecord): Promi
 
 /**
  * Opens an object and proves that it is the one that its record means.
+ * @param report told of a key area that is damaged, when the other opens it.
  * @throws DamagedError reason `missing` or `content`. @throws what the CMK answers, IoError.
  */
 export async function openObject(
@@ -86,8 +88,11 @@ export async function openObject(
   objects: Objects,
   record: ContentRecord,
   signal: AbortSignal,
+  report: OpenFields["report"] = host.report,
 ): Promise<OpenedObject> {
-  const object = await openUnproven(host, objects, record.id, signal, openEnvelope);
+  const object = await openUnproven(host, objects, record.id, signal, (source, fields) =>
+    openEnvelope(source, { ...fields, report }),
+  );
   await assertMeant(object, record);
   return object;
 }
@@ -101,9 +106,10 @@ export async function openDamagedObject(
   objects: Objects,
   record: ContentRecord,
   signal: AbortSignal,
+  report: OpenFields["report"] = host.report,
 ): Promise<OpenedObject<KnownEnvelope>> {
   const object = await openUnproven(host, objects, record.id, signal, (source, fields) =>
-    openKnownEnvelope(source, record.length, fields),
+    openKnownEnvelope(source, record.length, { ...fields, report }),
   );
   await assertMeant(object, record);
   return object;
@@ -173,6 +179,7 @@ export class InlineFile implements OpenedFile {
   readonly keyId: string | undefined;
   readonly #plaintext: Uint8Array;
   readonly #options: ReadOptions;
+  readonly #streams = new RangeStreams();
   #ended: { readonly reason: unknown } | undefined;
 
   /** @param blob that it was opened from; undefined for no bytes. */
@@ -195,7 +202,7 @@ export class InlineFile implements OpenedFile {
 
   stream(range: ByteRange = {}): ReadableStream<Uint8Array> {
     this.#assertOpen();
-    return streamOf(this, range, this.size);
+    return this.#streams.begin(this, range, this.size);
   }
 
   async close(): Promise<void> {
@@ -217,6 +224,7 @@ export class InlineFile implements OpenedFile {
     this.#ended = { reason };
     this.#options.signal.removeEventListener("abort", this.#onAbort);
     wipe(this.#plaintext);
+    this.#streams.end(reason);
   }
 
   #assertOpen(): void {
@@ -230,8 +238,10 @@ export class ObjectFile implements OpenedFile {
   readonly keyId: string | undefined;
   readonly #reader: FileReader;
   readonly #segmentBytes: number;
+  readonly #signal: AbortSignal;
   readonly #onClose: () => void;
-  #isClosed = false;
+  readonly #streams = new RangeStreams();
+  #isEnded = false;
 
   /** Takes the object over. @param onClose told once, when nobody reads the object any more. */
   constructor({ source, opened }: OpenedObject<KnownEnvelope>, options: ReadOptions, onClose: () => void) {
@@ -239,10 +249,10 @@ export class ObjectFile implements OpenedFile {
     this.size = this.#reader.size;
     this.keyId = keyIdOf(opened.entry);
     this.#segmentBytes = opened.plan.segmentPlaintextBytes;
+    this.#signal = options.signal;
     this.#onClose = onClose;
-    options.signal.addEventListener("abort", this.#closed, { once: true });
-    this.#forget = () => options.signal.removeEventListener("abort", this.#closed);
-    if (options.signal.aborted) this.#closed();
+    this.#signal.addEventListener("abort", this.#onAbort, { once: true });
+    if (this.#signal.aborted) this.#onAbort();
   }
 
   async read(offset: number, length: number): Promise<Uint8Array> {
@@ -256,13 +266,15 @@ export class ObjectFile implements OpenedFile {
   stream(range: ByteRange = {}): ReadableStream<Uint8Array> {
     // Throws where the reader is closed.
     void this.#reader.stream({ start: 0, end: 0 }).cancel();
-    return streamOf(this, range, this.#segmentBytes);
+    return this.#streams.begin(this, range, this.#segmentBytes);
   }
 
   async close(): Promise<void> {
+    const closing = this.#reader.close();
+    this.#streams.end(closedError());
     // It was only read: a close that fails loses nothing.
-    await this.#reader.close().catch(() => undefined);
-    this.#closed();
+    await closing.catch(() => undefined);
+    this.#end();
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
@@ -273,14 +285,17 @@ export class ObjectFile implements OpenedFile {
     redact(this, "[StoredFile]");
   }
 
-  readonly #forget: () => void;
-
-  readonly #closed = (): void => {
-    if (this.#isClosed) return;
-    this.#isClosed = true;
-    this.#forget?.();
-    this.#onClose();
+  readonly #onAbort = (): void => {
+    this.#streams.end(this.#signal.reason);
+    this.#end();
   };
+
+  #end(): void {
+    if (this.#isEnded) return;
+    this.#isEnded = true;
+    this.#signal.removeEventListener("abort", this.#onAbort);
+    this.#onClose();
+  }
 
   #damageOf(error: unknown): unknown {
     if (!isCofferError(error, "COFFER_INVALID_CIPHERTEXT")) return asDamage(error);
@@ -297,32 +312,6 @@ export class ObjectFile implements OpenedFile {
 /** Returns the id of the CMK that an entry is sealed by. */
 export function keyIdOf(entry: KeyEntry): string | undefined {
   return entry.kind === "blob" ? formatKeyId(entry.blob.header.keyId) : undefined;
-}
-
-/** Streams a range, in pieces that end at multiples of `pieceBytes`. @throws RangeError for a range that is none. */
-function streamOf(
-  file: Pick<StoredFile, "size" | "read">,
-  { start = 0, end = file.size }: ByteRange,
-  pieceBytes: number,
-): ReadableStream<Uint8Array> {
-  assertCount("start", start);
-  assertCount("end", end);
-  if (end < start) throw new RangeError(`end: expected ${start} or more, got ${end}`);
-  const stop = Math.min(end, file.size);
-  let at = start;
-  return new ReadableStream<Uint8Array>(
-    {
-      async pull(controller) {
-        if (at < stop) {
-          const piece = await file.read(at, Math.min(pieceBytes - (at % pieceBytes), stop - at));
-          at += piece.length;
-          controller.enqueue(piece);
-        }
-        if (at >= stop) controller.close();
-      },
-    },
-    { highWaterMark: 1 },
-  );
 }
 
 /** Returns what stands for a content that is not what was written; every other error as it is. */
@@ -363,10 +352,4 @@ export function missingRecord(id: Uint8Array): DamagedError {
 
 function closedError(): TypeError {
   return new TypeError("stored file: used after close");
-}
-
-function assertCount(name: string, value: number): void {
-  if (!Number.isSafeInteger(value) || value < 0) {
-    throw new RangeError(`${name}: expected an integer from 0 on, got ${value}`);
-  }
 }

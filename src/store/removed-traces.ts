@@ -1,6 +1,7 @@
 /**
  * Sees to it that what was removed from the index is gone from the database's files too: soon after, when nothing
- * else is done, or at the latest when the vault is closed. Source: docs/format.md#store-garbage [F-241].
+ * else is done, or at the latest when the vault is closed. A lock in between changes nothing of that: what is noted are
+ * LevelDB keys and the beginnings of sealed values, as they lie on the disk. Source: docs/format.md#store-garbage [F-241].
  * @module
  */
 import { hex } from "../bytes.ts";
@@ -12,24 +13,25 @@ const IDLE_MS = 5000;
 const MAX_NOTED = 4096;
 
 export class RemovedTraces {
-  readonly #database: VaultDatabase;
-  readonly #ended: AbortSignal;
+  #database: VaultDatabase | undefined;
   /** Patterns by hexadecimal LevelDB key, of plans that are not committed yet, or never will be. */
-  readonly #planned = new Map<string, Uint8Array>();
+  #planned = new Map<string, Uint8Array>();
   #prefixes: Uint8Array[] = [];
   #patterns: Uint8Array[] = [];
   #timer: NodeJS.Timeout | undefined;
   #running: Promise<boolean> = Promise.resolve(true);
 
-  constructor(database: VaultDatabase, ended: AbortSignal) {
+  /** Takes note of what is removed from a database from now on. What was noted of one before it stays noted. */
+  watch(database: VaultDatabase): void {
+    const planned = new Map<string, Uint8Array>();
     this.#database = database;
-    this.#ended = ended;
+    this.#planned = planned;
     database.observe((changedKeys) => {
-      if (this.#planned.size === 0) return;
+      if (planned.size === 0) return;
       for (const key of changedKeys ?? []) {
-        const pattern = this.#planned.get(hex(key));
+        const pattern = planned.get(hex(key));
         if (pattern === undefined) continue;
-        this.#planned.delete(hex(key));
+        planned.delete(hex(key));
         this.#removed(key, pattern);
       }
     });
@@ -37,7 +39,7 @@ export class RemovedTraces {
 
   /** Takes note of a record that a plan is about to remove or replace. It counts once that is durable. */
   note(key: Uint8Array): void {
-    const pattern = this.#database.traceOf(key);
+    const pattern = this.#database?.traceOf(key);
     // What was put in this very moment has left none.
     if (pattern === undefined) return;
     if (this.#planned.size >= MAX_NOTED) this.#planned.clear();
@@ -62,11 +64,10 @@ export class RemovedTraces {
 
   async #remove(): Promise<boolean> {
     const [prefixes, patterns] = [this.#prefixes, this.#patterns];
-    if (prefixes.length === 0) return true;
+    if (prefixes.length === 0 || this.#database === undefined) return true;
     [this.#prefixes, this.#patterns] = [[], []];
     let isGone = false;
     try {
-      this.#ended.throwIfAborted();
       isGone = await this.#database.removeTraces({ prefixes, patterns });
       return isGone;
     } finally {

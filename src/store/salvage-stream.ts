@@ -18,16 +18,26 @@ export function salvageStream(
 ): ReadableStream<Uint8Array> {
   const stop = Math.min(end, file.size);
   let at = start;
+  /** Where the part ends that was found to be damaged last. */
+  let damagedUntil = start;
+  const next = async (pieceEnd: number): Promise<Uint8Array> => {
+    if (at < damagedUntil) return new Uint8Array(Math.min(damagedUntil, pieceEnd) - at);
+    try {
+      return await file.read(at, pieceEnd - at);
+    } catch (error) {
+      const range = damagedRange(error);
+      if (range === undefined || range.end <= at) throw error;
+      if (range.start > at) return file.read(at, range.start - at);
+      damagedUntil = range.end;
+      onDamage(range);
+      return new Uint8Array(Math.min(damagedUntil, pieceEnd) - at);
+    }
+  };
   return new ReadableStream<Uint8Array>(
     {
       async pull(controller) {
         if (at < stop) {
-          const piece = await readAround(
-            file,
-            at,
-            Math.min(at - (at % PIECE_BYTES) + PIECE_BYTES, stop),
-            onDamage,
-          );
+          const piece = await next(Math.min(at - (at % PIECE_BYTES) + PIECE_BYTES, stop));
           at += piece.length;
           controller.enqueue(piece);
         }
@@ -36,24 +46,6 @@ export function salvageStream(
     },
     { highWaterMark: 1 },
   );
-}
-
-/** Reads from `start` to `end`, or up to the end of the damaged part that lies there. */
-async function readAround(
-  file: StoredFile,
-  start: number,
-  end: number,
-  onDamage: (range: DamagedRange) => void,
-): Promise<Uint8Array> {
-  try {
-    return await file.read(start, end - start);
-  } catch (error) {
-    const range = damagedRange(error);
-    if (range === undefined || range.end <= start) throw error;
-    if (range.start > start) return file.read(start, range.start - start);
-    onDamage(range);
-    return new Uint8Array(Math.min(range.end, end) - start);
-  }
 }
 
 /** Returns where a content is damaged, if the error tells. */

@@ -9,14 +9,22 @@ import { TABLES } from "../formats/records/tables.ts";
 import type { UnlockedVault } from "../keystore/unlocked-vault.ts";
 import type { Transaction } from "../storage/transaction.ts";
 import type { VaultDatabase } from "../storage/vault-database.ts";
-import { Catalog } from "./catalog.ts";
+import { Catalog, hiddenNames } from "./catalog.ts";
 import { Garbage, type GarbageGround } from "./garbage.ts";
+import { settleLeftover } from "./leftover-object.ts";
 import type { Objects } from "./objects.ts";
 import type { FileStoreHost } from "./store-ground.ts";
 import type { StoreUse } from "./store-use.ts";
-import { RemovedTraces } from "./removed-traces.ts";
+import type { RemovedTraces } from "./removed-traces.ts";
 import type { KnownSource } from "./content-source.ts";
 import { type NewContent, type NewContentOptions, writeContent } from "./write-content.ts";
+
+/** What a file store has, locked or not. */
+export interface SessionGround {
+  readonly objects: Objects;
+  readonly use: StoreUse;
+  readonly traces: RemovedTraces;
+}
 
 export class StoreSession implements GarbageGround {
   readonly host: FileStoreHost;
@@ -28,14 +36,22 @@ export class StoreSession implements GarbageGround {
   readonly traces: RemovedTraces;
   readonly unlocked: UnlockedVault;
 
-  constructor(host: FileStoreHost, unlocked: UnlockedVault, objects: Objects, use: StoreUse) {
+  /** @param ground what stays from one session to the next. */
+  constructor(host: FileStoreHost, unlocked: UnlockedVault, ground: SessionGround) {
     this.host = host;
     this.unlocked = unlocked;
-    this.objects = objects;
-    this.use = use;
+    this.objects = ground.objects;
+    this.use = ground.use;
+    this.traces = ground.traces;
     this.database = unlocked.database;
-    this.traces = new RemovedTraces(this.database, unlocked.ended);
-    this.catalog = new Catalog(unlocked.keystore.keys.name, (key) => this.traces.note(key));
+    this.traces.watch(this.database);
+    this.catalog = new Catalog(
+      unlocked.keystore.keys.name,
+      (key) => this.traces.note(key),
+      () => {
+        if (this.database.rottenBlocks > 0) throw hiddenNames();
+      },
+    );
     this.garbage = new Garbage(this);
   }
 
@@ -123,16 +139,25 @@ export class StoreSession implements GarbageGround {
   }
 
   async #sweep(): Promise<void> {
+    // Where a record may not be found, nothing is removed for want of one.
+    if (this.database.rottenBlocks > 0) return;
     const { objects } = await this.objects.incoming();
     for (const { id } of objects) {
       if (this.ended.aborted) return;
       // A write that began meanwhile is no leftover.
       if (this.use.isWriting(id)) continue;
       const key = recordKey.content(this.unlocked.keystore.keys.name, id);
-      if (this.database.get(TABLES.contents, key) === undefined) await this.objects.remove(id);
-      else await this.objects.settle(id);
+      const content = this.database.get(TABLES.contents, key);
+      if (content === undefined) await this.objects.removeIncoming(id);
+      else if (!(await settleLeftover(this.objects, content))) this.#reportTwice(id);
     }
     if (this.database.state.sets.has(TABLES.garbage)) await this.garbage.collect();
+  }
+
+  #reportTwice(id: Uint8Array): void {
+    const name = this.objects.nameOf(this.objects.pathOf(id));
+    const message = `A file of the store lies in two places (${name}, and the same name in incoming), and neither is the one that was written. Both were left: put the right one back from a copy, or restore a backup.`;
+    this.host.report({ type: "damage", message });
   }
 
   /** Waits until what was removed is gone from the vault's files. @throws IoError reason `traces-left`. */

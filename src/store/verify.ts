@@ -25,12 +25,16 @@ export type StoreProblem =
       readonly expected: number;
       readonly unreadable: number;
     }
+  /** Blocks of the database are not what was written: names may be passed by when they are looked up. */
+  | { readonly problem: "rot"; readonly blocks: number }
   /** Names of one directory do not open; all others are checked. */
   | { readonly problem: "names"; readonly path: string; readonly count: number }
   /** The content is not there. */
   | { readonly problem: "missing"; readonly path: string }
   /** Parts of the content do not verify, or all of it. Without any part, bytes were added to it that mean nothing. */
   | { readonly problem: "damaged"; readonly path: string; readonly ranges: readonly DamagedRange[] }
+  /** One of the content's two key areas is damaged; the other opens it. `reencrypt` writes both anew. */
+  | { readonly problem: "key-area"; readonly path: string }
   /** The content could not be read: the drive reports an error, or something else was put into its place. */
   | { readonly problem: "unreadable"; readonly path: string; readonly errno: string }
   /** The CMK that the content is under does not serve: disabled, deleted, or waiting for deletion. */
@@ -65,9 +69,10 @@ const READ_BYTES = 1_048_576;
 
 export interface Verifying {
   readonly signal: AbortSignal;
-  readonly open: (entry: WalkedEntry["record"]) => Promise<StoredFile>;
+  /** @param onKeyArea told when one of two key areas is damaged. */
+  readonly open: (entry: WalkedEntry["record"], onKeyArea: () => void) => Promise<StoredFile>;
   /** Opens what can be read of a content. */
-  readonly openDamaged: (entry: WalkedEntry["record"]) => Promise<StoredFile>;
+  readonly openDamaged: (entry: WalkedEntry["record"], onKeyArea: () => void) => Promise<StoredFile>;
   /** Performs work while no name changes. */
   readonly alone: <T>(work: () => Promise<T>) => Promise<T>;
 }
@@ -115,6 +120,8 @@ export async function verifyStore(
 type Tell = (problem: StoreProblem) => void;
 
 async function checkIndex(session: StoreSession, signal: AbortSignal, tell: Tell): Promise<void> {
+  const { rottenBlocks: blocks } = session.database;
+  if (blocks > 0) tell({ problem: "rot", blocks });
   const checks = await session.database.checkFileTables(() => signal.throwIfAborted());
   for (const { found, stated, unreadable, isSound } of checks) {
     if (!isSound) tell({ problem: "index", found, expected: stated, unreadable: unreadable.length });
@@ -122,21 +129,21 @@ async function checkIndex(session: StoreSession, signal: AbortSignal, tell: Tell
 }
 
 /** Every entry that a path leads to, whatever is wrong with its neighbours. */
-async function gather(
-  session: StoreSession,
-  signal: AbortSignal,
-  tell: Tell,
-  from: Uint8Array = ROOT_ID,
-): Promise<WalkedEntry[]> {
+async function gather(session: StoreSession, signal: AbortSignal, tell: Tell): Promise<WalkedEntry[]> {
   const found: WalkedEntry[] = [];
-  const open: { readonly parts: readonly string[]; readonly id: Uint8Array }[] = [{ parts: [], id: from }];
+  const open: { readonly parts: readonly string[]; readonly id: Uint8Array }[] = [{ parts: [], id: ROOT_ID }];
+  const seen = new Set([hex(ROOT_ID)]);
   for (let directory = open.pop(); directory !== undefined; directory = open.pop()) {
     const { parts, id } = directory;
     const onDamage = (count: number): void => tell({ problem: "names", path: parts.join("/"), count });
     for (const record of await entriesOf(session, id, signal, onDamage)) {
       const entry = { parts: [...parts, record.name], record };
+      // One that was moved meanwhile, or that an older record leads to, which the sums tell.
+      if (record.kind === "directory" && seen.has(hex(record.id))) continue;
       found.push(entry);
-      if (record.kind === "directory") open.push({ parts: entry.parts, id: record.id });
+      if (record.kind !== "directory") continue;
+      seen.add(hex(record.id));
+      open.push({ parts: entry.parts, id: record.id });
     }
   }
   return found;
@@ -156,7 +163,11 @@ async function checkFile(
 ): Promise<void> {
   const path = parts.join("/");
   try {
-    const { file, isWhole } = await openAny(record, check);
+    let hasBothAreas = true;
+    const { file, isWhole } = await openAny(record, check, () => {
+      hasBothAreas = false;
+    });
+    if (!hasBothAreas) check.tell({ problem: "key-area", path });
     try {
       const ranges = check.isDeep ? await damagedRanges(file, check) : [];
       if (ranges.length > 0 || !isWhole) check.tell({ problem: "damaged", path, ranges });
@@ -182,12 +193,13 @@ async function checkFile(
 async function openAny(
   record: WalkedEntry["record"],
   { open, openDamaged, isDeep }: FileCheck,
+  onKeyArea: () => void,
 ): Promise<{ readonly file: StoredFile; readonly isWhole: boolean }> {
   try {
-    return { file: await open(record), isWhole: true };
+    return { file: await open(record, onKeyArea), isWhole: true };
   } catch (error) {
     if (!isDeep || !isCofferError(error, "COFFER_DAMAGED")) throw error;
-    return { file: await openDamaged(record), isWhole: false };
+    return { file: await openDamaged(record, onKeyArea), isWhole: false };
   }
 }
 
@@ -275,8 +287,9 @@ async function reached(
   }
   for (let id = directories.pop(); id !== undefined; id = directories.pop()) {
     for (const record of await entriesOf(session, id, signal, () => undefined)) {
+      const isNew = !ids.has(hex(record.id));
       ids.add(hex(record.id));
-      if (record.kind === "directory") directories.push(record.id);
+      if (isNew && record.kind === "directory") directories.push(record.id);
     }
   }
   return ids;

@@ -3,7 +3,7 @@
  * Nothing names it yet. Source: docs/format.md#store-contents [F-234].
  * @module
  */
-import { concat, hex } from "../bytes.ts";
+import { concat, copy, hex } from "../bytes.ts";
 import { FloeSealer } from "../crypto/floe-in-order.ts";
 import { randomId } from "../crypto/random.ts";
 import { makeBeginning, type NewBeginning } from "../envelope/beginning.ts";
@@ -29,6 +29,9 @@ const SHORT_SEGMENT_BYTES = 65_536;
 
 /** Pieces of a stream are gathered to about this much before they are written. */
 const WRITE_BYTES = 1_048_576;
+
+/** The last moment that a Date holds. */
+const MAX_TIME_MS = 8.64e15;
 
 /** The name under which a content's id stands in the context of its blob. */
 const INLINE_NAME = "coffer:inline";
@@ -134,7 +137,7 @@ async function writeFile(
   options: IdentifiedOptions,
 ): Promise<NewContent> {
   const { size } = source.stats;
-  const modifiedAtMs = Math.max(0, Math.trunc(source.stats.modifiedAtMs));
+  const modifiedAtMs = recordedTime(source.stats.modifiedAtMs);
   const progress = new Progress(options.onProgress, size);
   const content =
     size <= INLINE_BYTES
@@ -150,6 +153,15 @@ async function writeFile(
         });
   await progress.finish();
   return { ...content, modifiedAtMs };
+}
+
+/**
+ * Returns a time of the disk as records have it: whole milliseconds, from 1970 to the last that a Date holds. A file may
+ * claim any, and must not be refused for it.
+ */
+export function recordedTime(modifiedAtMs: number): number {
+  if (Number.isNaN(modifiedAtMs)) return 0;
+  return Math.trunc(Math.min(Math.max(0, modifiedAtMs), MAX_TIME_MS));
 }
 
 async function sealSmallFile(
@@ -179,8 +191,8 @@ async function writePieces(
     let heldBytes = 0;
     let next = await pieces.next();
     for (; next.done !== true; next = await pieces.next()) {
-      // The source may use its memory again.
-      held.push(next.value.slice());
+      // The source may use its memory again, and this copy is wiped: the slice of a Buffer would be no copy.
+      held.push(copy(next.value));
       heldBytes += next.value.length;
       if (heldBytes > INLINE_BYTES) break;
     }
@@ -221,16 +233,17 @@ async function* abortable(
   pieces: AsyncGenerator<Uint8Array>,
   signal: AbortSignal,
 ): AsyncGenerator<Uint8Array> {
-  let onAbort = (): void => undefined;
-  const aborted = new Promise<never>((_, reject) => {
-    onAbort = () => reject(signal.reason as Error);
-  });
-  aborted.catch(() => undefined);
-  if (signal.aborted) onAbort();
-  else signal.addEventListener("abort", onAbort, { once: true });
+  let refuse: (reason: unknown) => void = () => undefined;
+  const onAbort = (): void => refuse(signal.reason);
+  signal.addEventListener("abort", onAbort, { once: true });
   try {
     for (;;) {
-      const next = await Promise.race([pieces.next(), aborted]);
+      signal.throwIfAborted();
+      // A promise for each step: one for all of them would keep every piece for as long as it lives.
+      const next = await new Promise<IteratorResult<Uint8Array>>((resolve, reject) => {
+        refuse = reject;
+        pieces.next().then(resolve, reject);
+      });
       if (next.done === true) return;
       yield next.value;
     }

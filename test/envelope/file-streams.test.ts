@@ -104,6 +104,19 @@ describe("encryptStream and decryptStream", () => {
     );
   });
 
+  test("take a Buffer whose memory is used again once it was written", async () => {
+    const pair = ground.files.decryptStream({});
+    const out = gather(pair.readable);
+    const writer = pair.writable.getWriter();
+    const memory = Buffer.alloc(1000);
+    for (const piece of piecesOf(file, memory.length)) {
+      memory.set(piece);
+      await writer.write(memory.subarray(0, piece.length));
+    }
+    await writer.close();
+    expect(isSame(await out, plaintext)).toBe(true);
+  });
+
   test("work with node streams and async iterables", async () => {
     const collected: Buffer[] = [];
     const sink = new PassThrough();

@@ -1,7 +1,9 @@
 import fc from "fast-check";
 import { expect, test } from "vitest";
 
-import { parseStorePath, sortedByName } from "../../src/formats/store-path.ts";
+import { DamagedError } from "../../src/errors.ts";
+import { decodeRecord, encodeRecord, TABLES } from "../../src/formats/records/tables.ts";
+import { isStorePart, parseStorePath, sortedByName } from "../../src/formats/store-path.ts";
 
 test.each(["..", "a/../b", ".", "a/.", "/a", "a/", "a//b", "a\0b", "\ud800", "a/\udc00x"])(
   "%j is no path [F-230]",
@@ -77,5 +79,44 @@ test("names are sorted as their bytes are, which UTF-16 is not [F-233]", () => {
         expect(found.map(({ name }) => name)).toEqual(sorted.map(String));
       },
     ),
+  );
+});
+
+test("a record of the index with a name that is no part of a path does not open [F-230]", () => {
+  const id = new Uint8Array(16);
+  const entry = { dir: id, kind: "file", id, size: 1, created: 0, modified: 0 } as const;
+  const marked = encodeRecord(TABLES.entries, { ...entry, name: "@@@" });
+  const at = Buffer.from(marked).indexOf("@@@");
+  const withName = (name: string): Uint8Array => {
+    const bytes = Buffer.from(marked);
+    bytes.write(name, at, "latin1");
+    return bytes;
+  };
+  expect(decodeRecord(TABLES.entries, withName("a.b"))).toMatchObject({ name: "a.b" });
+  for (const name of ["../", "/ab", "a/b", "ab/", "a\0b", "///"]) {
+    expect(() => decodeRecord(TABLES.entries, withName(name)), name).toThrow(DamagedError);
+    expect(() => encodeRecord(TABLES.entries, { ...entry, name })).toThrow(TypeError);
+  }
+  for (const name of ["", ".", "..", "e\u0301", "\ud800", "x".repeat(256)]) {
+    expect(() => encodeRecord(TABLES.entries, { ...entry, name })).toThrow(TypeError);
+    expect(isStorePart(name)).toBe(false);
+  }
+  expect(() => encodeRecord(TABLES.entries, { ...entry, name: "a", modified: 8.64e15 + 1 })).toThrow(
+    TypeError,
+  );
+});
+
+test("what parseStorePath gives are parts, and nothing else is one", () => {
+  fc.assert(
+    fc.property(fc.string({ unit: "binary", maxLength: 40 }), (text) => {
+      let parts: string[] | undefined;
+      try {
+        parts = parseStorePath(text, "path");
+      } catch {
+        parts = undefined;
+      }
+      if (isStorePart(text)) expect(parts).toEqual([text]);
+      for (const part of parts ?? []) expect(isStorePart(part)).toBe(true);
+    }),
   );
 });

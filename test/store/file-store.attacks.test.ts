@@ -2,11 +2,10 @@ import { execFileSync } from "node:child_process";
 import { readdirSync, readFileSync, renameSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { expect, test } from "vitest";
-import { openLevelStore } from "../../src/storage/level-store.ts";
-import type { Store, StoreEntry, StoreOperation } from "../../src/storage/store.ts";
+import type { StoreEntry, StoreOperation } from "../../src/storage/store.ts";
 import { randomOf } from "../field/random.mjs";
 import { report, SEED, times } from "../field/scale.ts";
-import { all, bytesOf, type StoreGround, storeGround } from "./store-ground.ts";
+import { bytesOf, storeGround, withRecords } from "./store-ground.ts";
 
 const LARGE = bytesOf(70_000);
 const [ENTRIES, CONTENTS] = [0x20, 0x21];
@@ -14,19 +13,6 @@ const [ENTRIES, CONTENTS] = [0x20, 0x21];
 function objectPaths(directory: string): string[] {
   const names = readdirSync(join(directory, "objects"), { recursive: true }) as string[];
   return names.filter((name) => name.endsWith(".cof")).map((name) => join(directory, "objects", name));
-}
-
-/** Changes the raw records of the closed vault. */
-async function withRecords(
-  { directory, vault }: StoreGround,
-  change: (store: Store, ofTable: (table: number) => StoreEntry[]) => Promise<void>,
-): Promise<void> {
-  await vault.close();
-  const [folder] = readdirSync(directory).filter((name) => /^db-\d+$/u.test(name));
-  const store = await openLevelStore(join(directory, folder as string), { create: false });
-  const records = await all(store.entries());
-  await change(store, (table) => records.filter(([key]) => key[0] === table));
-  await store.close();
 }
 
 test("names and metadata that programs stumble over are data (A-4, A-6)", async () => {

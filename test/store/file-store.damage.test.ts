@@ -100,6 +100,49 @@ test.each([
   },
 );
 
+test("a damaged segment of 256 KiB is told once, by whatever pieces it is read [F-242]", async () => {
+  const { vault, directory, folder } = await storeGround();
+  const content = bytesOf(1_300_000);
+  await vault.store.write("a/long", content);
+  const [path] = (await objectPaths(directory)) as [string];
+  await writeFile(path, flipped(await readFile(path), 700_000));
+  const range = { start: 524_288, end: 786_432 };
+  const expected = Buffer.from(content).fill(0, range.start, range.end);
+  expect((await vault.store.verify()).problems).toEqual([
+    { problem: "damaged", path: "a/long", ranges: [range] },
+  ]);
+  const told: unknown[] = [];
+  const onDamage = (one: unknown): void => void told.push(one);
+  const around = Buffer.concat(await all(await vault.store.readStream("a/long", { onDamage })));
+  expect(around.equals(expected)).toBe(true);
+  expect(told.splice(0)).toEqual([range]);
+  const part = await all(await vault.store.readStream("a/long", { start: 600_001, end: 800_000, onDamage }));
+  expect(Buffer.concat(part).equals(expected.subarray(600_001, 800_000))).toBe(true);
+  expect(told.splice(0)).toEqual([range]);
+  await vault.store.exportTo("a", join(folder, "out"), { onDamage });
+  expect((await readFile(join(folder, "out", "long"))).equals(expected)).toBe(true);
+  expect(told).toEqual([{ ...range, path: "a/long" }]);
+});
+
+test("a key area that is damaged is told by name, and written anew (A-12)", async () => {
+  const { vault, directory } = await storeGround();
+  await vault.store.write("a", bytesOf(9000));
+  await vault.store.write("b", bytesOf(9000, 2));
+  for (const path of await objectPaths(directory)) {
+    const bytes = await readFile(path);
+    if (bytes.subarray(600, 700).every((byte) => byte === 0)) throw new Error("no key area there");
+    await writeFile(path, bytes.fill(0, 512, 2560));
+  }
+  const { problems } = await vault.store.verify();
+  expect(problems.toSorted((x, y) => JSON.stringify(x).localeCompare(JSON.stringify(y)))).toEqual([
+    { problem: "key-area", path: "a" },
+    { problem: "key-area", path: "b" },
+  ]);
+  expect(await vault.store.read("a")).toEqual(bytesOf(9000));
+  await vault.store.reencrypt("");
+  expect((await vault.store.verify()).problems).toEqual([]);
+});
+
 test("an object that no record names is reported, and never removed [F-239]", async () => {
   const ground = await storeGround();
   await ground.vault.store.write("x", bytesOf(50_000));

@@ -103,6 +103,31 @@ test("an open reader keeps what it opened; the object goes when nobody reads it 
   await expect.poll(() => objectsOf(directory)).toHaveLength(1);
 });
 
+test.each([10, 700, 3000, 50_000])(
+  "a source that gives Buffers of %i bytes, and uses their memory again, keeps what is its own",
+  async (length) => {
+    const { vault } = await storeGround();
+    const content = bytesOf(100_000);
+    async function* reusing(bytes: Uint8Array): AsyncGenerator<Uint8Array> {
+      const memory = Buffer.alloc(length);
+      for (let at = 0; at < bytes.length; at += length) {
+        const piece = bytes.subarray(at, at + length);
+        memory.set(piece);
+        yield memory.subarray(0, piece.length);
+      }
+    }
+    for (const size of [3000, content.length]) {
+      const expected = content.subarray(0, size);
+      await vault.store.write("reused", reusing(expected), { overwrite: true });
+      expect(Buffer.compare(await vault.store.read("reused"), expected)).toBe(0);
+      const own = Buffer.from(expected);
+      await vault.store.write("own", Readable.from(pieces(own, length)), { overwrite: true });
+      expect(Buffer.compare(own, expected)).toBe(0);
+      expect(Buffer.compare(await vault.store.read("own"), expected)).toBe(0);
+    }
+  },
+);
+
 test("a purge leaves no byte of a removed file, nor its name [F-241]", async () => {
   const { vault, directory } = await storeGround();
   for (let i = 0; i < 20; i++) await vault.store.write(`kept-${i}`, bytesOf(3000, i));

@@ -9,6 +9,8 @@ import { afterEach } from "vitest";
 
 import { cheapPassphrase } from "../../src/testing.ts";
 import { createVault, openVault, type Vault } from "../../src/vault.ts";
+import { openLevelStore } from "../../src/storage/level-store.ts";
+import type { Store, StoreEntry } from "../../src/storage/store.ts";
 import type { OpenVaultOptions } from "../../src/vault-options.ts";
 
 export { bytesOf } from "../field/random.mjs";
@@ -68,4 +70,17 @@ export async function objectsOf(directory: string): Promise<string[]> {
     .filter((name) => name.endsWith(".cof"))
     .toSorted()
     .map((name) => join(directory, "objects", name));
+}
+
+/** Changes the raw records of the closed vault. */
+export async function withRecords(
+  { directory, vault }: StoreGround,
+  change: (store: Store, ofTable: (table: number) => StoreEntry[]) => Promise<void>,
+): Promise<void> {
+  await vault.close();
+  const [folder] = (await readdir(directory)).filter((name) => /^db-\d+$/u.test(name));
+  const store = await openLevelStore(join(directory, folder as string), { create: false });
+  const records = await all(store.entries());
+  await change(store, (table) => records.filter(([key]) => key[0] === table));
+  await store.close();
 }

@@ -155,7 +155,7 @@ function optionOf({ options }: ArgumentSpec, name: string, rawName: string): Opt
   if (option !== undefined) return option;
   if (SECRET_OPTIONS.has(name)) {
     throw new UsageError(
-      `--${name}: a secret is never taken from an argument, which others can see; use --passphrase-file FILE, --recovery-code-file FILE or --pin-file FILE`,
+      `--${name}: a secret is never taken from an argument, which others can see; use --passphrase-file FILE, --recovery-code-file FILE, or for a token --module PATH and --pin-file FILE`,
     );
   }
   // A short option may be the first letter of something that was not meant as one.

@@ -5,6 +5,7 @@
 import { restoreVault } from "../../index.ts";
 import { type OptionSpec, type PositionalSpec, UsageError } from "./arguments.ts";
 import { type Command, GENERAL_OPTIONS, type Invocation } from "./command.ts";
+import { counted } from "./output.ts";
 import { ProgressLine } from "./progress-line.ts";
 import { SECRET_OPTIONS, unlockerFrom } from "./secret-input.ts";
 import { SESSION_OPTIONS, withVault } from "./vault-session.ts";
@@ -20,7 +21,7 @@ export const backupCommands: readonly Command[] = [
     positionals: [{ name: "DEST", help: "the file to write, best on another drive" }],
     options: {
       "without-files": {
-        help: "leave out the contents of larger stored files: copy the objects folder apart",
+        help: "leave out the contents of stored files above 4 KiB: copy the objects folder apart",
       },
       ...FORCE,
       ...SESSION_OPTIONS,
@@ -34,10 +35,10 @@ export const backupCommands: readonly Command[] = [
   {
     name: "restore",
     summary: "make a vault of a backup, or check one with --verify-only",
-    synopsis: "SRC [DIR] [--verify-only]",
+    synopsis: "SRC [VAULT] [--verify-only]",
     positionals: [
       SOURCE,
-      { name: "DIR", help: "the directory of the new vault, absent or empty", isOptional: true },
+      { name: "VAULT", help: "the folder of the new vault, absent or empty", isOptional: true },
     ],
     options: {
       "verify-only": { help: "check the whole backup and make nothing" },
@@ -64,9 +65,9 @@ async function backup(invocation: Invocation): Promise<void> {
       }),
     );
     const { recordCount, objectCount, fileBytes } = made;
-    const files = store ? `${objectCount} larger files` : "without larger files";
+    const files = store ? `${counted(objectCount, "file")} above 4 KiB` : "without the files above 4 KiB";
     await output.result({ destination, ...made }, [
-      `${destination}: ${recordCount} records, ${files}, ${fileBytes} bytes`,
+      `${destination}: ${counted(recordCount, "record")}, ${files}, ${counted(fileBytes, "byte")}`,
     ]);
   } finally {
     progress.end();
@@ -78,7 +79,7 @@ async function restore({ args, output, signal }: Invocation): Promise<void> {
   const directory = args.optionalPositional(1);
   const verifyOnly = args.has("verify-only");
   if (verifyOnly === (directory !== undefined)) {
-    throw new UsageError("give DIR, the new vault's directory, or --verify-only");
+    throw new UsageError("give VAULT, the folder of the new vault, or --verify-only");
   }
   const progress = new ProgressLine(output);
   try {
@@ -90,7 +91,7 @@ async function restore({ args, output, signal }: Invocation): Promise<void> {
       onWarning: ({ message }) => output.warning(message),
     });
     const { id, keyCount, objectCount, createdAt } = restored;
-    const what = `vault ${id} of ${createdAt.toISOString()}, ${keyCount} keys, ${objectCount} larger files`;
+    const what = `vault ${id} of ${createdAt.toISOString()}, ${counted(keyCount, "key")}, ${counted(objectCount, "file")} above 4 KiB`;
     await output.result({ ...restored, directory: directory ?? null }, [
       directory === undefined ? `${source} is whole: ${what}` : `${what}, is ready in ${directory}`,
     ]);

@@ -33,7 +33,11 @@ export const GENERAL_OPTIONS: Options = {
 };
 
 export const VAULT_OPTION: Options = {
-  vault: { short: "V", value: "DIR", help: "the vault (or the environment variable COFFER_VAULT)" },
+  vault: {
+    short: "V",
+    value: "VAULT",
+    help: "the folder of the vault (or the environment variable COFFER_VAULT)",
+  },
 };
 
 export const KEY_OPTION: Options = {
@@ -57,7 +61,7 @@ export const OUTPUT_OPTIONS: Options = {
 export function vaultDirectory(args: Arguments): string {
   const directory = args.text("vault") ?? process.env["COFFER_VAULT"];
   if (directory !== undefined && directory !== "") return directory;
-  throw new UsageError("no vault is named: give -V DIR, or set COFFER_VAULT");
+  throw new UsageError("no vault is named: give -V VAULT, or set COFFER_VAULT");
 }
 
 /** The file of `-o`; undefined stands for standard output. */

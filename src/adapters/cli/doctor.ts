@@ -3,6 +3,7 @@
  * @module
  */
 import { diagnoseVault, type VaultDiagnosis, type VaultFinding } from "../../index.ts";
+import { commandLineAdvice } from "./advice.ts";
 import type { Arguments } from "./arguments.ts";
 import { type Command, type Invocation, vaultDirectory } from "./command.ts";
 import { EXIT_DONE, EXIT_REFUSED, type Field, fieldLines } from "./output.ts";
@@ -23,7 +24,7 @@ export const doctorCommand: Command = {
   notes: [
     "Without --passphrase-file, --recovery-code-file or --module no secret is asked for and no record is opened.",
     "Nothing is changed without --repair. Of a damaged file index it keeps what opens; see what is lost without it first.",
-    "Stored files are looked up, not decrypted: store.verify does that.",
+    "Stored files are looked up, not decrypted: coffer store verify does that.",
     "Exit 0: sound; 1: something is to be done.",
   ],
   run,
@@ -43,7 +44,12 @@ async function run({ args, output, signal }: Invocation): Promise<void> {
     signal,
   });
   output.exitCode = diagnosis.verdict === "sound" ? EXIT_DONE : EXIT_REFUSED;
-  await output.result(diagnosis, linesOf(diagnosis));
+  const findings = diagnosis.findings.map((finding) => ({
+    ...finding,
+    message: commandLineAdvice(finding.message),
+  }));
+  const told = { ...diagnosis, findings };
+  await output.result(told, linesOf(told));
 }
 
 function hasSecret(args: Arguments): boolean {

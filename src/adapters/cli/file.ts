@@ -83,7 +83,7 @@ export const fileCommands: readonly Command[] = [
     options: { ...CONTEXT_OF_FILE, ...OUTPUT_OPTIONS, ...SESSION_OPTIONS },
     notes: [
       "OUT appears only when everything was verified. Into a pipe, each piece is verified before it goes out, and an exit code other than 0 means that it was not all.",
-      "Without -V DIR and COFFER_VAULT the file's own passphrase is asked for.",
+      "Without -V VAULT and COFFER_VAULT the file's own passphrase is asked for.",
     ],
     run: decrypt,
   },

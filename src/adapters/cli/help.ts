@@ -8,7 +8,7 @@ import { fieldLines } from "./output.ts";
 
 /** Returns the one line that says how a command is used. */
 export function usageLine({ name, synopsis, options }: Command): string {
-  const vault = "vault" in options ? " -V DIR" : "";
+  const vault = "vault" in options ? " -V VAULT" : "";
   return `usage: coffer ${name}${vault} ${synopsis}`.trimEnd();
 }
 
@@ -35,6 +35,6 @@ export function groupHelp(group: string): readonly string[] {
     ...fieldLines(members.map(({ name, summary }) => [name, summary])).map((row) => `  ${row}`),
     "",
     "coffer COMMAND --help tells more of a command; coffer --version tells the version.",
-    "Name the vault with -V DIR or COFFER_VAULT. The passphrase is asked for, or comes from --passphrase-file FILE; --module PATH opens with a token.",
+    "Name the vault with -V VAULT or COFFER_VAULT. The passphrase is asked for, or comes from --passphrase-file FILE; --module PATH opens with a token.",
   ];
 }

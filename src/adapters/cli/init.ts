@@ -11,8 +11,8 @@ import { closeVault } from "./vault-session.ts";
 export const initCommand: Command = {
   name: "init",
   summary: "make a vault in a new or empty directory",
-  synopsis: "DIR [--no-recovery-code] [--passphrase-file FILE]",
-  positionals: [{ name: "DIR", help: "the directory of the new vault" }],
+  synopsis: "VAULT [--no-recovery-code] [--passphrase-file FILE]",
+  positionals: [{ name: "VAULT", help: "the folder of the new vault" }],
   options: {
     "no-recovery-code": { help: "make no recovery code: then a forgotten passphrase loses everything" },
     ...NEW_SECRET_OPTIONS,

@@ -43,7 +43,7 @@ async function run(argv: readonly string[]): Promise<number> {
     return output.exitCode;
   } catch (error) {
     const shown: unknown = interruption.signal.aborted ? interruption.signal.reason : error;
-    const code = output.failure(shown, usageHint(command));
+    const code = output.failure(shown, usageHint(command), command?.options);
     if (interruptedExit !== undefined) return interruptedExit;
     return isCofferError(error, "COFFER_ABORTED") ? EXIT_CANCELLED : code;
   }

@@ -4,6 +4,7 @@
  * @module
  */
 import { CofferError, isCofferError } from "../../index.ts";
+import { commandLineAdvice } from "./advice.ts";
 import { UsageError } from "./arguments.ts";
 import { terminalJson, terminalText } from "./terminal-text.ts";
 
@@ -40,8 +41,9 @@ export class Output {
     });
   }
 
-  /** Says something that fails nothing. */
-  warning(message: string): void {
+  /** Says something that fails nothing, of the library or of a command. */
+  warning(notice: string): void {
+    const message = commandLineAdvice(notice);
     if (this.isJson) process.stderr.write(`${terminalJson({ warning: { message } })}\n`);
     else process.stderr.write(`coffer: warning: ${terminalText(message)}\n`);
   }
@@ -51,9 +53,12 @@ export class Output {
     if (!this.isJson) process.stderr.write(lines.map((line) => `${terminalText(line)}\n`).join(""));
   }
 
-  /** Says why nothing was done, in one line with its code, and returns the exit code. */
-  failure(error: unknown, usage: readonly string[]): number {
-    const { code, message } = describeError(error);
+  /**
+   * Says why nothing was done, in one line with its code, and returns the exit code.
+   * @param flags the options of the command, by their names.
+   */
+  failure(error: unknown, usage: readonly string[], flags: Readonly<Record<string, unknown>> = {}): number {
+    const { code, message } = describeError(error, flags);
     if (this.isJson) {
       process.stderr.write(`${terminalJson({ error: { code, message } })}\n`);
     } else if (error instanceof UsageError) {
@@ -63,6 +68,11 @@ export class Output {
     }
     return error instanceof UsageError ? EXIT_USAGE : EXIT_REFUSED;
   }
+}
+
+/** Returns a number and what it counts: `1 file`, `2 files`. */
+export function counted(count: number, one: string, many = `${one}s`): string {
+  return `${count} ${count === 1 ? one : many}`;
 }
 
 /** Returns fields as aligned lines. */
@@ -76,9 +86,12 @@ export function base64(bytes: Uint8Array): string {
   return Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength).toString("base64");
 }
 
-function describeError(error: unknown): { readonly code: string; readonly message: string } {
-  if (error instanceof UsageError || isCofferError(error))
-    return { code: error.code, message: error.message };
+function describeError(
+  error: unknown,
+  flags: Readonly<Record<string, unknown>>,
+): { readonly code: string; readonly message: string } {
+  if (error instanceof UsageError) return { code: error.code, message: error.message };
+  if (isCofferError(error)) return { code: error.code, message: commandLineAdvice(error.message, flags) };
   const message = error instanceof Error ? error.message : "unknown error";
   return { code: "INTERNAL", message: `unexpected: ${message}` };
 }

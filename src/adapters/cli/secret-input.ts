@@ -151,7 +151,7 @@ async function askRated(questions: readonly string[], signal: AbortSignal): Prom
 /** Returns the passphrase, or the token, of an encrypted file, without any vault. @throws UsageError, CofferError */
 export async function filePassphraseFrom(args: Arguments, signal: AbortSignal): Promise<Unlocker> {
   if (args.has("recovery-code-file")) {
-    throw new UsageError("a recovery code opens a vault: name it with -V DIR");
+    throw new UsageError("a recovery code opens a vault: name it with -V VAULT");
   }
   if (namesToken(args)) return tokenUnlockerFrom(args, signal);
   const file = args.text("passphrase-file");

@@ -8,13 +8,14 @@ import type {
   ImportedTree,
   ProgressListener,
   StoreProblem,
+  StoreUsage,
   Vault,
 } from "../../index.ts";
 import type { OptionSpec } from "./arguments.ts";
 import { type Command, type Invocation, KEY_OPTION } from "./command.ts";
-import { EXIT_REFUSED } from "./output.ts";
+import { counted, EXIT_REFUSED } from "./output.ts";
 import { ProgressLine } from "./progress-line.ts";
-import { DIRECTORY, storeDirectoryOf, storeKeyOf } from "./store.ts";
+import { DIRECTORY, storePathOf, storeKeyOf } from "./store.ts";
 import { SESSION_OPTIONS, withVault } from "./vault-session.ts";
 
 const RESUME: Readonly<Record<string, OptionSpec>> = {
@@ -26,8 +27,8 @@ export const storeTreeCommands: readonly Command[] = [
   {
     name: "store import",
     summary: "bring a folder into the store",
-    synopsis: "SRCDIR [DIR] [--resume] [--force] [--relaxed] [--key KEY]",
-    positionals: [{ name: "SRCDIR", help: "a folder or file on the disk" }, DIRECTORY],
+    synopsis: "FOLDER [DIR] [--resume] [--force] [--relaxed] [--key KEY]",
+    positionals: [{ name: "FOLDER", help: "a folder or file on the disk" }, DIRECTORY],
     options: {
       ...RESUME,
       relaxed: {
@@ -42,10 +43,10 @@ export const storeTreeCommands: readonly Command[] = [
   {
     name: "store export",
     summary: "write a directory of the store into a folder",
-    synopsis: "DIR DESTDIR [--resume] [--force] [--salvage] [--portable-names]",
+    synopsis: "DIR FOLDER [--resume] [--force] [--salvage] [--portable-names]",
     positionals: [
-      { name: "DIR", help: "a directory or file of the store; / is all of it" },
-      { name: "DESTDIR", help: "a folder on the disk, which is made if need be" },
+      { name: "DIR", help: "a directory or file in the store; / is all of it" },
+      { name: "FOLDER", help: "a folder on the disk, which is made if need be" },
     ],
     options: {
       ...RESUME,
@@ -78,7 +79,7 @@ export const storeTreeCommands: readonly Command[] = [
     summary: "encrypt files anew under new data keys",
     synopsis: "[NAME] [--key KEY]",
     positionals: [
-      { name: "NAME", help: "a file or directory of the store; none is all of it", isOptional: true },
+      { name: "NAME", help: "a file or directory in the store; none or / is all of it", isOptional: true },
     ],
     options: { ...KEY_OPTION, ...SESSION_OPTIONS },
     run: reencrypt,
@@ -97,7 +98,7 @@ type SalvagedRange = DamagedRange & { readonly path: string };
 async function importFolder(invocation: Invocation): Promise<void> {
   const { args, signal } = invocation;
   await tree(invocation, (vault, options) =>
-    vault.store.importFrom(args.positional(0), storeDirectoryOf(args, 1), {
+    vault.store.importFrom(args.positional(0), storePathOf(args, 1), {
       ...storeKeyOf(args),
       durability: args.has("relaxed") ? "relaxed" : "durable",
       ...options,
@@ -109,7 +110,7 @@ async function importFolder(invocation: Invocation): Promise<void> {
 async function exportDirectory(invocation: Invocation): Promise<void> {
   const { args, signal } = invocation;
   await tree(invocation, (vault, options, onDamage) =>
-    vault.store.exportTo(storeDirectoryOf(args, 0), args.positional(1), {
+    vault.store.exportTo(storePathOf(args, 0), args.positional(1), {
       ...options,
       ...(args.has("portable-names") && { portableNames: true }),
       ...(args.has("salvage") && { onDamage }),
@@ -148,13 +149,13 @@ async function tree(
       (range) => zeros.push(range),
     ),
   );
-  const { files, directories, bytes, unchanged, skipped, renamed = [] } = done;
+  const { unchanged, skipped, renamed = [] } = done;
   if (skipped > 0 || zeros.length > 0) output.exitCode = EXIT_REFUSED;
   await output.result({ ...done, leftOut, ...(args.has("salvage") && { zeros }) }, [
     ...leftOut.map(({ path, reason }) => `left out (${reason}): ${path === "" ? "/" : path}`),
     ...zeros.map(({ path, start, end }) => `zeros: ${path}, bytes ${start} to ${end}`),
     ...renamed.map(({ path, name }) => `renamed: ${path} is written as ${name}`),
-    `${files} files and ${directories} directories, ${bytes} bytes; ${unchanged} unchanged, ${skipped} left out`,
+    `${totalsText(done)}; ${unchanged} unchanged, ${skipped} left out`,
   ]);
 }
 
@@ -164,22 +165,31 @@ async function verify(invocation: Invocation): Promise<void> {
   const found = await withProgress(invocation, ({ store }, onProgress) =>
     store.verify({ contents, onProgress, signal }),
   );
-  const { files, directories, bytes, problems } = found;
+  const { problems } = found;
   if (problems.length > 0) output.exitCode = EXIT_REFUSED;
   await output.result(found, [
     ...problems.map(problemText),
-    `${files} files and ${directories} directories, ${bytes} bytes; ${problems.length} problems`,
+    `${totalsText(found)}; ${counted(problems.length, "problem")}`,
   ]);
+}
+
+function totalsText({ files, directories, bytes }: StoreUsage): string {
+  const tree = `${counted(files, "file")} and ${counted(directories, "directory", "directories")}`;
+  return `${tree}, ${counted(bytes, "byte")}`;
 }
 
 function problemText(found: StoreProblem): string {
   switch (found.problem) {
     case "index":
-      return `index: ${found.found} records instead of ${found.expected}, ${found.unreadable} of them do not open`;
+      return `index: ${counted(found.found, "record")} instead of ${found.expected}; of them do not open: ${found.unreadable}`;
+    case "rot":
+      return `rot: ${counted(found.blocks, "block")} of the database altered on disk, so that names may be hidden; run coffer doctor --repair`;
     case "names":
-      return `names: ${found.count} names do not open in ${found.path === "" ? "the topmost directory" : found.path}`;
+      return `names: ${counted(found.count, "name does", "names do")} not open in ${found.path === "" ? "the topmost directory" : found.path}`;
     case "damaged":
-      return `damaged: ${found.path}, bytes ${found.ranges.map(({ start, end }) => `${start} to ${end}`).join(", ")}`;
+      return `damaged: ${found.path}, ${rangesText(found.ranges)}`;
+    case "key-area":
+      return `key area: one of the two of ${found.path} is damaged; coffer store reencrypt writes both anew`;
     case "missing":
       return `missing: the content of ${found.path}`;
     case "unreadable":
@@ -193,20 +203,26 @@ function problemText(found: StoreProblem): string {
   }
 }
 
+/** Without a range every byte of the content verifies. */
+function rangesText(ranges: readonly DamagedRange[]): string {
+  if (ranges.length === 0) return "whole, but something was added behind it";
+  return `bytes ${ranges.map(({ start, end }) => `${start} to ${end}`).join(", ")}`;
+}
+
 async function rewrap(invocation: Invocation): Promise<void> {
   const { args, output, signal } = invocation;
   const done = await withProgress(invocation, ({ store }, onProgress) =>
     store.rewrapAll({ ...storeKeyOf(args), onProgress, signal }),
   );
-  await output.result(done, [`${done.rewrapped} files wrapped anew, ${done.unchanged} unchanged`]);
+  await output.result(done, [`${counted(done.rewrapped, "file")} wrapped anew, ${done.unchanged} unchanged`]);
 }
 
 async function reencrypt(invocation: Invocation): Promise<void> {
   const { args, output, signal } = invocation;
   const done = await withProgress(invocation, ({ store }, onProgress) =>
-    store.reencrypt(storeDirectoryOf(args, 0), { ...storeKeyOf(args), onProgress, signal }),
+    store.reencrypt(storePathOf(args, 0), { ...storeKeyOf(args), onProgress, signal }),
   );
-  await output.result(done, [`${done.files} files encrypted anew`]);
+  await output.result(done, [`${counted(done.files, "file")} encrypted anew`]);
 }
 
 /** Opens the vault and shows progress of the work alone: whoever types a passphrase takes time of his own. */

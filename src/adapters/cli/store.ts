@@ -8,7 +8,7 @@ import { type Arguments, type OptionSpec, type PositionalSpec, UsageError } from
 import { type Command, KEY_OPTION, type Invocation, OUTPUT_OPTIONS, outputFile } from "./command.ts";
 import { fileError } from "./file-error.ts";
 import { keyReferenceOf } from "./key-argument.ts";
-import { fieldLines } from "./output.ts";
+import { counted, fieldLines } from "./output.ts";
 import { assertWritable, writeOutput } from "./output-file.ts";
 import { ProgressLine } from "./progress-line.ts";
 import { SESSION_OPTIONS, withVault } from "./vault-session.ts";
@@ -16,7 +16,7 @@ import { SESSION_OPTIONS, withVault } from "./vault-session.ts";
 const NAME: PositionalSpec = { name: "NAME", help: "a path in the store, such as photos/cat.jpg" };
 export const DIRECTORY: PositionalSpec = {
   name: "DIR",
-  help: "a directory of the store; none or / is all of it",
+  help: "a directory in the store; none or / is all of it",
   isOptional: true,
 };
 const FORCE: Readonly<Record<string, OptionSpec>> = { force: { help: "replace an existing file" } };
@@ -55,7 +55,7 @@ export const storeCommands: readonly Command[] = [
     synopsis: "[DIR] [--long] [--recursive]",
     positionals: [DIRECTORY],
     options: {
-      long: { short: "l", help: "with kinds, lengths and times" },
+      long: { short: "l", help: "with lengths in bytes and times of change; a directory ends in /" },
       recursive: { short: "R", help: "with all below it" },
       ...SESSION_OPTIONS,
     },
@@ -77,7 +77,7 @@ export const storeCommands: readonly Command[] = [
     options: SESSION_OPTIONS,
     run: (invocation) =>
       withVault(invocation, async ({ store }) => {
-        const name = invocation.args.positional(0);
+        const name = storePathOf(invocation.args, 0);
         await store.createDirectory(name, { signal: invocation.signal });
         await invocation.output.result({ name }, []);
       }),
@@ -93,7 +93,7 @@ export const storeCommands: readonly Command[] = [
     options: { ...FORCE, ...SESSION_OPTIONS },
     run: (invocation) =>
       withVault(invocation, async ({ store }) => {
-        const [from, to] = [invocation.args.positional(0), invocation.args.positional(1)];
+        const [from, to] = [storePathOf(invocation.args, 0), storePathOf(invocation.args, 1)];
         await store.move(from, to, { overwrite: invocation.args.has("force"), signal: invocation.signal });
         await invocation.output.result({ from, to }, []);
       }),
@@ -122,7 +122,7 @@ export const storeCommands: readonly Command[] = [
     run: (invocation) =>
       withVault(invocation, async ({ store }) => {
         const { args, output, signal } = invocation;
-        const name = args.positional(0);
+        const name = storePathOf(args, 0);
         await store.remove(name, { recursive: args.has("recursive"), purge: args.has("purge"), signal });
         await output.result({ name }, []);
       }),
@@ -136,15 +136,17 @@ export const storeCommands: readonly Command[] = [
     run: (invocation) =>
       withVault(invocation, async ({ store }) => {
         const { args, output, signal } = invocation;
-        const usage = await store.usage(storeDirectoryOf(args, 0), { signal });
+        const usage = await store.usage(storePathOf(args, 0), { signal });
         const { files, directories, bytes } = usage;
-        await output.result(usage, [`${files} files in ${directories} directories, ${bytes} bytes`]);
+        await output.result(usage, [
+          `${counted(files, "file")} in ${counted(directories, "directory", "directories")}, ${counted(bytes, "byte")}`,
+        ]);
       }),
   },
 ];
 
-/** The directory that a positional argument names: none and `/` stand for the topmost, whose name is empty. */
-export function storeDirectoryOf(args: Arguments, index: number): string {
+/** The path in the store that a positional argument names: none and `/` stand for the topmost directory, whose name is empty. */
+export function storePathOf(args: Arguments, index: number): string {
   const path = args.optionalPositional(index) ?? "";
   return path === "/" ? "" : path;
 }
@@ -157,7 +159,7 @@ export function storeKeyOf(args: Arguments): { readonly keyId?: string } {
 
 async function put(invocation: Invocation): Promise<void> {
   const { args, output, signal } = invocation;
-  const [source, name] = [args.positional(0), args.positional(1)];
+  const [source, name] = [args.positional(0), storePathOf(args, 1)];
   const metadata = Object.fromEntries(args.pairs("metadata"));
   const entry = await withVault(invocation, async ({ store }) => {
     const progress = new ProgressLine(output);
@@ -174,7 +176,7 @@ async function put(invocation: Invocation): Promise<void> {
       progress.end();
     }
   });
-  await output.result(entry, [`${entry.path}: ${entry.size} bytes`]);
+  await output.result(entry, [`${entry.path}: ${counted(entry.size, "byte")}`]);
 }
 
 async function* standardInput(signal: AbortSignal): AsyncGenerator<Uint8Array> {
@@ -188,7 +190,7 @@ async function* standardInput(signal: AbortSignal): AsyncGenerator<Uint8Array> {
 
 async function get(invocation: Invocation): Promise<void> {
   const { args, output, signal } = invocation;
-  const name = args.positional(0);
+  const name = storePathOf(args, 0);
   const target = outputFile(args);
   const options = { kind: "plaintext", force: args.has("force") } as const;
   // Asked before any secret: nobody should type it for nothing.
@@ -199,7 +201,7 @@ async function get(invocation: Invocation): Promise<void> {
     await using file = await store.open(name, { signal });
     const progress = new ProgressLine(output, target === undefined && process.stdout.isTTY);
     try {
-      const pieces = counted(file.stream(), file.size, progress);
+      const pieces = withProgress(file.stream(), file.size, progress);
       if (target !== undefined) await writeOutput(target, pieces, options);
       else for await (const piece of pieces) await output.data(piece);
       return file.size;
@@ -210,7 +212,7 @@ async function get(invocation: Invocation): Promise<void> {
   if (target !== undefined) await output.result({ name, size, output: target }, []);
 }
 
-async function* counted(
+async function* withProgress(
   pieces: AsyncIterable<Uint8Array>,
   totalBytes: number,
   progress: ProgressLine,
@@ -225,7 +227,7 @@ async function* counted(
 
 async function list(invocation: Invocation): Promise<void> {
   const { args, output, signal } = invocation;
-  const directory = storeDirectoryOf(args, 0);
+  const directory = storePathOf(args, 0);
   const isDeep = args.has("recursive");
   const entries: StoreEntry[] = [];
   let damage: CofferError | undefined;
@@ -253,7 +255,7 @@ async function list(invocation: Invocation): Promise<void> {
 
 async function describe(invocation: Invocation): Promise<void> {
   const { args, output, signal } = invocation;
-  const entry = await withVault(invocation, ({ store }) => store.stat(args.positional(0), { signal }));
+  const entry = await withVault(invocation, ({ store }) => store.stat(storePathOf(args, 0), { signal }));
   const { path, kind, size, createdAt, modifiedAt, metadata } = entry;
   await output.result(
     entry,
@@ -270,7 +272,7 @@ async function describe(invocation: Invocation): Promise<void> {
 
 async function copy(invocation: Invocation): Promise<void> {
   const { args, output, signal } = invocation;
-  const [from, to] = [args.positional(0), args.positional(1)];
+  const [from, to] = [storePathOf(args, 0), storePathOf(args, 1)];
   await withVault(invocation, async ({ store }) => {
     const progress = new ProgressLine(output);
     const { listener: onProgress } = progress;

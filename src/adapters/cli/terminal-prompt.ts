@@ -90,7 +90,7 @@ function openTerminal(): Terminal {
   } catch {
     for (const descriptor of opened) closeSync(descriptor);
     throw new UsageError(
-      "there is no terminal to ask for the secret; give --passphrase-file FILE, --recovery-code-file FILE or --pin-file FILE",
+      "there is no terminal to ask for the secret; give --passphrase-file FILE, --recovery-code-file FILE, or for a token --module PATH and --pin-file FILE",
     );
   }
 }

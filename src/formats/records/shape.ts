@@ -42,6 +42,11 @@ export function text(maximum: number, minimum = 1): Shape<string> {
   });
 }
 
+/** A text that fulfils a rule. */
+export function textThat(isAllowed: (value: string) => boolean): Shape<string> {
+  return scalar((value): value is string => typeof value === "string" && isAllowed(value));
+}
+
 /** A byte string of `minimum` to `maximum` bytes; of exactly `maximum` unless told otherwise. */
 export function bytes(maximum: number, minimum: number = maximum): Shape<Uint8Array> {
   return scalar(

@@ -11,13 +11,13 @@ import {
   MAX_DESCRIPTION_BYTES,
   MAX_ENCRYPT_BYTES,
   MAX_METADATA_BYTES,
-  MAX_PART_BYTES,
   MAX_TAG_KEY_LENGTH,
   MAX_TAG_VALUE_LENGTH,
 } from "../../limits.ts";
 import { type CborValue, decodeCbor, encodeCbor } from "../cbor.ts";
 import { ID_BYTES } from "../key-schedule.ts";
-import { bytes, flag, oneOf, optional, type Shape, struct, text, uint } from "./shape.ts";
+import { isStorePart } from "../store-path.ts";
+import { bytes, flag, oneOf, optional, type Shape, struct, text, textThat, uint } from "./shape.ts";
 
 /** Table numbers: the first byte of a LevelDB key. */
 export const TABLES = {
@@ -233,6 +233,8 @@ const MAX_BLOB_BYTES = MAX_ENCRYPT_BYTES + 104;
 
 const id = bytes(ID_BYTES);
 const time = uint();
+/** What a Date holds: files have times of their own making. */
+const fileTime = uint(8_640_000_000_000_000);
 
 /** `{"02": [count, sum], …}` ↔ Map by number. Only tables that have a sum. */
 const sets: Shape<ReadonlyMap<number, TableSum>> = {
@@ -310,12 +312,12 @@ const SHAPES: { readonly [T in RecordTable]: Shape<TableRecords[T]> } = {
   0x0b: struct<TombstoneRecord>({ id, created: time, deleted: time }),
   0x20: struct<EntryRecord>({
     dir: id,
-    name: text(MAX_PART_BYTES),
+    name: textThat(isStorePart),
     kind: oneOf("file", "directory"),
     id,
     size: uint(),
-    created: time,
-    modified: time,
+    created: fileTime,
+    modified: fileTime,
     blob: optional(bytes(MAX_BLOB_BYTES, 1)),
     metadata: optional(bytes(MAX_METADATA_BYTES, 1)),
   }),

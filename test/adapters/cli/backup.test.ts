@@ -46,6 +46,7 @@ test("a vault is backed up, checked and restored, and its older state told from 
   expect(before.lines).toEqual([expect.stringMatching(/^coffer1\.[\w-]{96}$/u)]);
   const made = await run("backup", at("b.coa"), "-V", at("v"));
   expect(made.value).toMatchObject({ destination: at("b.coa"), fileBytes: expect.any(Number) });
+  expect(made.lines).toEqual([expect.stringMatching(/ records, 0 files above 4 KiB, \d+ bytes$/u)]);
   await expect(run("backup", at("b.coa"), "-V", at("v"))).rejects.toMatchObject({
     code: "COFFER_ALREADY_EXISTS",
   });
@@ -58,6 +59,7 @@ test("a vault is backed up, checked and restored, and its older state told from 
   const names = await readdir(folder);
   const checked = await run("restore", at("b.coa"), "--verify-only");
   expect(checked.value).toMatchObject({ keyCount: 1, directory: null });
+  expect(checked.lines).toEqual([expect.stringContaining(", 1 key, 0 files above 4 KiB")]);
   expect(await readdir(folder)).toEqual(names);
   const restored = await run("restore", at("b.coa"), at("w"));
   expect(restored.value).toMatchObject({ directory: at("w"), keyCount: 1 });

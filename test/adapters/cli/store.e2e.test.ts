@@ -46,7 +46,7 @@ test("a folder goes in, comes out, and damage in it is found, left out, or writt
   const imported = await store("import", "tree", "in", "--relaxed");
   expect(imported).toMatchObject({ code: 1, stderr: "" });
   expect(imported.stdout.toString()).toMatch(
-    /^left out \(link\): \S+\n2 files and 1 directories, 150005 bytes; 0 unchanged, 1 left out\n$/u,
+    /^left out \(link\): \S+\n2 files and 1 directory, 150005 bytes; 0 unchanged, 1 left out\n$/u,
   );
   const objects = join(cwd, "v", "objects");
   const [object] = (await readdir(objects, { recursive: true })).filter((name) => name.endsWith(".cof"));

@@ -1,4 +1,4 @@
-import { mkdir, readFile, rm, stat, writeFile } from "node:fs/promises";
+import { appendFile, mkdir, readdir, readFile, rm, stat, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { beforeAll, expect, test } from "vitest";
 
@@ -102,7 +102,34 @@ test("a folder is imported, checked, renewed and exported; what is left out make
   expect(exported.value).toMatchObject({ files: 2, directories: 1 });
   expect(await readFile(join(at("exported"), "d", "b"), "utf8")).toBe("bb");
   await run("store", "put", at("large"), "big");
+  const objects = await readdir(at("v/objects"), { recursive: true });
+  await appendFile(join(at("v/objects"), objects.find((name) => name.endsWith(".cof")) as string), "x");
+  const longer = await run("store", "verify");
+  expect([longer.exitCode, longer.lines]).toEqual([
+    1,
+    [
+      "damaged: big, whole, but something was added behind it",
+      "3 files and 2 directories, 150003 bytes; 1 problem",
+    ],
+  ]);
   await rm(join(at("v"), "objects"), { recursive: true });
   const damaged = await run("store", "verify", "--quick");
   expect([damaged.exitCode, damaged.lines[0]]).toEqual([1, "missing: the content of big"]);
+});
+
+test("/ is the topmost directory for every command, which says what can be done with it", async () => {
+  const sizes = async (...path: readonly string[]): Promise<unknown> =>
+    (await run("store", "du", ...path)).value;
+  expect(await sizes("/")).toEqual(await sizes());
+  await run("store", "mkdir", "/");
+  for (const args of [["stat"], ["rm", "-r"], ["mv", "x"], ["cp", "x"], ["get"]]) {
+    const [command = "", ...rest] = args;
+    await expect(run("store", command, "/", ...rest)).rejects.toMatchObject({
+      code: "COFFER_INVALID_ARGUMENT",
+      reason: command === "get" ? "is-directory" : "root",
+    });
+  }
+  await expect(run("store", "put", at("large"), "/")).rejects.toMatchObject({ reason: "is-directory" });
+  await expect(run("store", "mv", "nothing", "/")).rejects.toMatchObject({ reason: "root" });
+  await expect(run("store", "ls", "/in")).rejects.toMatchObject({ reason: "path" });
 });

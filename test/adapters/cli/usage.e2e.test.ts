@@ -19,7 +19,9 @@ describe("the built command line", () => {
     expect((await coffer(["--version"], { cwd })).stdout.toString()).toBe(`${version}\n`);
     const help = await coffer(["encrypt", "--help"], { cwd });
     expect(help).toMatchObject({ code: 0, stderr: "" });
-    expect(help.stdout.toString()).toContain("usage: coffer encrypt -V DIR --key KEY");
+    expect(help.stdout.toString()).toContain("usage: coffer encrypt -V VAULT --key KEY");
+    const imported = await coffer(["store", "import", "--help"], { cwd });
+    expect(imported.stdout.toString()).toMatch(/^usage: coffer store import -V VAULT FOLDER \[DIR\] /u);
   });
 
   test("answers a usage error with exit code 2 and the right usage, and repeats no value", async () => {
@@ -29,7 +31,7 @@ describe("the built command line", () => {
     expect(refused.code).toBe(2);
     expect(refused.stdout.toString()).toBe("");
     expect(refused.stderr).toMatch(
-      /^coffer: --passphrase: .*\nusage: coffer encrypt -V DIR --key KEY .*\ncoffer encrypt --help tells more\n$/u,
+      /^coffer: --passphrase: .*\nusage: coffer encrypt -V VAULT --key KEY .*\ncoffer encrypt --help tells more\n$/u,
     );
     const json = await coffer(["decrypt", "-V", "v", "--json", "--passphrase-file", "-"], { cwd });
     expect(json.code).toBe(2);
@@ -41,6 +43,9 @@ describe("the built command line", () => {
   test("asks for a file where there is no terminal to ask on", async () => {
     const cwd = await scratch();
     const alone = await coffer(["init", "v"], { cwd });
-    expect(alone).toMatchObject({ code: 2, stderr: expect.stringContaining("--passphrase-file") });
+    expect(alone).toMatchObject({
+      code: 2,
+      stderr: expect.stringContaining("--module PATH and --pin-file FILE"),
+    });
   });
 });
