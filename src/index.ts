@@ -131,23 +131,23 @@ export type {
 } from "./vault-options.ts";
 export type { StoreMetadata } from "./formats/store-metadata.ts";
 export type { ContentSource } from "./store/content-source.ts";
-export type { ExportedTree, ExportOptions, ExportSkipReason } from "./store/export-options.ts";
+export type { ExportedTree, StoreExportOptions, ExportSkipReason } from "./store/export-options.ts";
 export type { FileStore, StoreUsage } from "./store/file-store.ts";
-export type { ImportedTree, ImportOptions, ImportSkipReason } from "./store/import-tree.ts";
+export type { ImportedTree, StoreImportOptions, ImportSkipReason } from "./store/import-tree.ts";
 export type { StoreEntry } from "./store/listing.ts";
 export type { StoredFile } from "./store/read-content.ts";
 export type { RecoveredStore } from "./store/lost-and-found.ts";
-export type { ReencryptedFiles, RenewOptions, RewrappedStore } from "./store/renew-contents.ts";
+export type { ReencryptedFiles, StoreRenewOptions, RewrappedStore } from "./store/renew-contents.ts";
 export type {
-  CopyOptions,
+  StoreCopyOptions,
   DamagedRange,
-  MoveOptions,
-  RemoveOptions,
+  StoreMoveOptions,
+  StoreRemoveOptions,
   StoreCallOptions,
   StoreReadOptions,
-  WriteOptions,
+  StoreWriteOptions,
 } from "./store/store-options.ts";
-export type { StoreProblem, StoreVerification, VerifyOptions } from "./store/verify.ts";
+export type { StoreProblem, StoreVerification, StoreVerifyOptions } from "./store/verify.ts";
 export {
   type CreatedVault,
   type CreatedVaultWithoutRecovery,

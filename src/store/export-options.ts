@@ -24,7 +24,7 @@ export type ExportSkipReason =
   /** It was removed or moved while the export went on. */
   | "changed";
 
-export interface ExportOptions extends StoreCallOptions {
+export interface StoreExportOptions extends StoreCallOptions {
   /** Replaces files; never directories, and never what the same export has written. @defaultValue false */
   readonly overwrite?: boolean | undefined;
   /** Passes over files that are there with the same length and time, so that an export is made to the end. */

@@ -8,7 +8,7 @@ import { InvalidArgumentError, isCofferError } from "../errors.ts";
 import { DIRECTORY_MODE, type FileSystem, hasErrno } from "../storage/file-system.ts";
 import { ioError } from "../storage/io-error.ts";
 import { concurrently } from "./concurrently.ts";
-import type { ExportedTree, ExportOptions } from "./export-options.ts";
+import type { ExportedTree, StoreExportOptions } from "./export-options.ts";
 import { type ExportFile, ExportWork, type Exporting } from "./export-work.ts";
 import { type WalkedEntry, walkEntries } from "./listing.ts";
 import type { StoreSession } from "./store-session.ts";
@@ -20,7 +20,7 @@ export async function exportTree(
   session: StoreSession,
   source: WalkedEntry | { readonly parts: readonly string[]; readonly directoryId: Uint8Array },
   destination: string,
-  options: ExportOptions,
+  options: StoreExportOptions,
   exporting: Exporting,
 ): Promise<ExportedTree> {
   const { fs, directory } = session.host;

@@ -14,7 +14,7 @@ import { syncFolder } from "../storage/atomic-file.ts";
 import { DIRECTORY_MODE, type FileStats, type FileSystem, hasErrno } from "../storage/file-system.ts";
 import { ioError } from "../storage/io-error.ts";
 import { exportName } from "./export-names.ts";
-import type { ExportedTree, ExportOptions, ExportSkipReason } from "./export-options.ts";
+import type { ExportedTree, StoreExportOptions, ExportSkipReason } from "./export-options.ts";
 import { asDamage, missingRecord, openInline, openObject, type StoredFile } from "./read-content.ts";
 import { salvageStream } from "./salvage-stream.ts";
 import type { DamagedRange } from "./store-options.ts";
@@ -49,7 +49,7 @@ export interface ExportFile {
 export class ExportWork {
   readonly #session: StoreSession;
   readonly #fs: FileSystem;
-  readonly #options: ExportOptions;
+  readonly #options: StoreExportOptions;
   readonly #exporting: Exporting;
   readonly #platform: NodeJS.Platform;
   /** By path in the store, from where the export began. */
@@ -62,7 +62,7 @@ export class ExportWork {
   readonly #renamed: { path: string; name: string }[] = [];
   readonly #counts = { files: 0, directories: 0, bytes: 0, unchanged: 0, skipped: 0, damaged: 0 };
 
-  constructor(session: StoreSession, root: string, options: ExportOptions, exporting: Exporting) {
+  constructor(session: StoreSession, root: string, options: StoreExportOptions, exporting: Exporting) {
     this.#session = session;
     this.#fs = session.host.fs;
     this.#options = options;

@@ -14,9 +14,9 @@ import { redact } from "../secret.ts";
 import { hiddenNames, nothingThere } from "./catalog.ts";
 import { type ContentSource, sourceOf } from "./content-source.ts";
 import { copyTree } from "./copy-tree.ts";
-import type { ExportedTree, ExportOptions } from "./export-options.ts";
+import type { ExportedTree, StoreExportOptions } from "./export-options.ts";
 import { exportTree } from "./export-tree.ts";
-import { type ImportedTree, type ImportOptions, importTree } from "./import-tree.ts";
+import { type ImportedTree, type StoreImportOptions, importTree } from "./import-tree.ts";
 import { describeEntry, type StoreEntry, type WalkedEntry, walkEntries } from "./listing.ts";
 import { recoverLost, type RecoveredStore } from "./lost-and-found.ts";
 import { Objects } from "./objects.ts";
@@ -33,7 +33,7 @@ import {
 import {
   reencryptContents,
   type ReencryptedFiles,
-  type RenewOptions,
+  type StoreRenewOptions,
   rewrapContents,
   type RewrappedStore,
 } from "./renew-contents.ts";
@@ -42,16 +42,16 @@ import { salvageStream } from "./salvage-stream.ts";
 import type { FileStoreHost } from "./store-ground.ts";
 import {
   assertStoreOptions,
-  type CopyOptions,
-  type MoveOptions,
-  type RemoveOptions,
+  type StoreCopyOptions,
+  type StoreMoveOptions,
+  type StoreRemoveOptions,
   type StoreCallOptions,
   type StoreReadOptions,
-  type WriteOptions,
+  type StoreWriteOptions,
 } from "./store-options.ts";
 import { StoreSession } from "./store-session.ts";
 import { StoreUse } from "./store-use.ts";
-import { type StoreVerification, verifyStore, type VerifyOptions } from "./verify.ts";
+import { type StoreVerification, verifyStore, type StoreVerifyOptions } from "./verify.ts";
 import { AsyncTurn } from "./async-turn.ts";
 import { concurrently } from "./concurrently.ts";
 
@@ -96,7 +96,7 @@ export class FileStore {
    * @example
    * await vault.store.write("photos/cat.jpg", { path: "./cat.jpg" });
    */
-  async write(path: string, content: ContentSource, options: WriteOptions = {}): Promise<StoreEntry> {
+  async write(path: string, content: ContentSource, options: StoreWriteOptions = {}): Promise<StoreEntry> {
     const parts = parseStorePath(path, "path");
     assertStoreOptions("write", options);
     const source = sourceOf(content);
@@ -211,7 +211,7 @@ export class FileStore {
    * @throws NotFoundError. @throws AlreadyExistsError for what is in the way, unless both are files and `overwrite`.
    * @throws InvalidArgumentError reason `into-itself`.
    */
-  async move(from: string, to: string, options: MoveOptions = {}): Promise<void> {
+  async move(from: string, to: string, options: StoreMoveOptions = {}): Promise<void> {
     assertStoreOptions("move", options);
     const [source, target] = [parseStorePath(from, "from"), parseStorePath(to, "to")];
     const { overwrite = false } = options;
@@ -228,7 +228,7 @@ export class FileStore {
    * copy is under the CMK that its file is under, or, with `keyId`, under another one.
    * @throws NotFoundError, KeyDisabledError, InvalidKeyStateError. @throws AlreadyExistsError for what is in the way, unless both are files and `overwrite`.
    */
-  async copy(from: string, to: string, options: CopyOptions = {}): Promise<void> {
+  async copy(from: string, to: string, options: StoreCopyOptions = {}): Promise<void> {
     assertStoreOptions("copy", options);
     const [source, target] = [parseStorePath(from, "from"), parseStorePath(to, "to")];
     await this.#run(options, (session, signal) =>
@@ -250,7 +250,7 @@ export class FileStore {
    * @throws NotFoundError. @throws InvalidArgumentError reason `not-empty` or `root`. @throws IoError reason
    *   `traces-left` when a purge was not possible now: the removal stands, and what is left goes later.
    */
-  async remove(path: string, options: RemoveOptions = {}): Promise<void> {
+  async remove(path: string, options: StoreRemoveOptions = {}): Promise<void> {
     assertStoreOptions("remove", options);
     const parts = parseStorePath(path, "path");
     const { recursive = false, purge = false } = options;
@@ -276,7 +276,7 @@ export class FileStore {
    * Checks the whole store: the index against its sums, every content to its last byte, and what no name leads to.
    * Changes nothing, and finds everything that is wrong; whole, it reads all files. Files can be used meanwhile.
    */
-  async verify(options: VerifyOptions = {}): Promise<StoreVerification> {
+  async verify(options: StoreVerifyOptions = {}): Promise<StoreVerification> {
     assertStoreOptions("verify", options);
     return this.#run(options, (session, signal) =>
       verifyStore(session, options, {
@@ -296,7 +296,7 @@ export class FileStore {
    * @param source path on the disk. @param into directory of the store. @defaultValue the topmost
    * @throws InvalidArgumentError reason `not-directory`, and what the CMK answers. What cannot be imported is told to `onSkip`, and counted.
    */
-  async importFrom(source: string, into = "", options: ImportOptions = {}): Promise<ImportedTree> {
+  async importFrom(source: string, into = "", options: StoreImportOptions = {}): Promise<ImportedTree> {
     assertPath("source", source);
     assertStoreOptions("importFrom", options);
     const parts = parseStorePath(into, "into");
@@ -318,7 +318,7 @@ export class FileStore {
    * @throws NotFoundError. @throws InvalidArgumentError reason `inside-vault`. @throws IoError, also reason `swapped`.
    *   What is not written is told to `onSkip`, and counted.
    */
-  async exportTo(path: string, destination: string, options: ExportOptions = {}): Promise<ExportedTree> {
+  async exportTo(path: string, destination: string, options: StoreExportOptions = {}): Promise<ExportedTree> {
     assertPath("destination", destination);
     assertStoreOptions("exportTo", options);
     const parts = parseStorePath(path, "path");
@@ -344,7 +344,7 @@ export class FileStore {
    * must be in the same backup. Who had an old data key keeps it: see {@link FileStore.reencrypt}.
    * @throws NotFoundError for a key, KeyDisabledError, InvalidKeyStateError.
    */
-  async rewrapAll(options: RenewOptions = {}): Promise<RewrappedStore> {
+  async rewrapAll(options: StoreRenewOptions = {}): Promise<RewrappedStore> {
     assertStoreOptions("rewrapAll", options);
     const { keyAreas, keyChoice } = this.#use;
     return this.#run(options, (session, signal) => {
@@ -360,7 +360,7 @@ export class FileStore {
    * key that one of these had when the call began.
    * @param path `""` for all files. @throws NotFoundError, KeyDisabledError, InvalidKeyStateError.
    */
-  async reencrypt(path: string, options: RenewOptions = {}): Promise<ReencryptedFiles> {
+  async reencrypt(path: string, options: StoreRenewOptions = {}): Promise<ReencryptedFiles> {
     assertStoreOptions("reencrypt", options);
     const parts = parseStorePath(path, "path");
     const reencrypted = await this.#run(options, (session, signal) => {

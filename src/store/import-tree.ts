@@ -41,7 +41,7 @@ export type ImportSkipReason =
   /** The drive cannot read it. */
   | "unreadable";
 
-export interface ImportOptions extends StoreCallOptions, StoreKeyOption, DurabilityOption {
+export interface StoreImportOptions extends StoreCallOptions, StoreKeyOption, DurabilityOption {
   /** Replaces files of the store. @defaultValue false: they are passed over, and told */
   readonly overwrite?: boolean | undefined;
   /** Passes over files that are in the store with the same length and time, so that an import is made to the end. */
@@ -94,7 +94,7 @@ export async function importTree(
   session: StoreSession,
   source: string,
   into: readonly string[],
-  options: ImportOptions,
+  options: StoreImportOptions,
   { signal, onUse, commit, flush }: Importing,
 ): Promise<ImportedTree> {
   session.assertWritable();
@@ -266,7 +266,7 @@ function placeOf(parts: readonly string[], name: string): string[] | undefined {
 async function importFile(
   session: StoreSession,
   { path, parts }: FoundFile,
-  { keyId, durability = "durable", overwrite = false, resume = false }: ImportOptions,
+  { keyId, durability = "durable", overwrite = false, resume = false }: StoreImportOptions,
   {
     signal,
     onUse,

@@ -29,7 +29,7 @@ import { inlineContext } from "./write-content.ts";
 /** Contents that are renewed at once: each waits for the drive. */
 const AT_ONCE = 8;
 
-export interface RenewOptions extends StoreCallOptions {
+export interface StoreRenewOptions extends StoreCallOptions {
   /**
    * The CMK that the files are to be under, by id or alias. @defaultValue of each file the one that it is under, in its
    * newest version
@@ -62,7 +62,7 @@ interface FoundFiles {
 /** See `FileStore.rewrapAll`. Not beside other work that seals by the keys of contents. */
 export async function rewrapContents(
   session: StoreSession,
-  options: RenewOptions,
+  options: StoreRenewOptions,
   signal: AbortSignal,
 ): Promise<RewrappedStore> {
   session.assertWritable();
@@ -82,7 +82,7 @@ export async function rewrapContents(
 async function renewAll(
   session: StoreSession,
   { entries, damaged }: FoundFiles,
-  options: RenewOptions,
+  options: StoreRenewOptions,
   signal: AbortSignal,
   renew: (entry: EntryRecord) => Promise<Outcome>,
 ): Promise<Readonly<Record<Outcome, number>>> {
@@ -261,7 +261,7 @@ export interface Reencrypting {
 /** See `FileStore.reencrypt`. */
 export async function reencryptContents(
   session: StoreSession,
-  options: RenewOptions,
+  options: StoreRenewOptions,
   reencrypting: Reencrypting,
 ): Promise<ReencryptedFiles> {
   session.assertWritable();

@@ -35,7 +35,7 @@ export interface DurabilityOption {
   readonly durability?: "durable" | "relaxed" | undefined;
 }
 
-export interface WriteOptions extends StoreCallOptions, StoreKeyOption, DurabilityOption {
+export interface StoreWriteOptions extends StoreCallOptions, StoreKeyOption, DurabilityOption {
   /** Replaces a file of this name, which stays as it is when anything fails. @defaultValue false */
   readonly overwrite?: boolean | undefined;
   /** Names and values to keep with the file: up to 64 pairs and 4,096 bytes. */
@@ -44,12 +44,12 @@ export interface WriteOptions extends StoreCallOptions, StoreKeyOption, Durabili
   readonly onProgress?: ProgressListener | undefined;
 }
 
-export interface MoveOptions extends StoreCallOptions {
+export interface StoreMoveOptions extends StoreCallOptions {
   /** Replaces a file by a file. @defaultValue false */
   readonly overwrite?: boolean | undefined;
 }
 
-export interface CopyOptions extends StoreCallOptions, DurabilityOption {
+export interface StoreCopyOptions extends StoreCallOptions, DurabilityOption {
   /** The CMK of the copies, by id or alias. @defaultValue of each copy the one that its file is under */
   readonly keyId?: string | undefined;
   /** Replaces a file by a file. @defaultValue false */
@@ -57,7 +57,7 @@ export interface CopyOptions extends StoreCallOptions, DurabilityOption {
   readonly onProgress?: ProgressListener | undefined;
 }
 
-export interface RemoveOptions extends StoreCallOptions {
+export interface StoreRemoveOptions extends StoreCallOptions {
   /** Needed for a directory that holds something. @defaultValue false */
   readonly recursive?: boolean | undefined;
   /** Waits until the removed bytes are gone from the vault's files. @defaultValue false: soon, or when it is closed */

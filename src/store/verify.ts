@@ -44,7 +44,7 @@ export type StoreProblem =
   /** Something in the store's folders that is not the store's. Its name within the vault's directory. */
   | { readonly problem: "foreign"; readonly name: string };
 
-export interface VerifyOptions extends StoreCallOptions {
+export interface StoreVerifyOptions extends StoreCallOptions {
   /** False checks that every content is there and of the right length, without reading all of it. @defaultValue true */
   readonly contents?: boolean | undefined;
   /** Told plaintext bytes that were checked. */
@@ -80,7 +80,7 @@ export interface Verifying {
 /** See `FileStore.verify`. */
 export async function verifyStore(
   session: StoreSession,
-  options: VerifyOptions,
+  options: StoreVerifyOptions,
   verifying: Verifying,
 ): Promise<StoreVerification> {
   const { signal, open, openDamaged } = verifying;
