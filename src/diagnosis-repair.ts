@@ -12,7 +12,7 @@ import { CofferError, LockedError } from "./errors.ts";
 import { recordKey } from "./formats/records/record-key.ts";
 import type { UnlockedVault } from "./keystore/unlocked-vault.ts";
 import { Kms } from "./kms/kms.ts";
-import { FileStore } from "./store/file-store.ts";
+import { FileStore, fileStoreLife } from "./store/file-store.ts";
 import type { RecoveredStore } from "./store/lost-and-found.ts";
 import { TABLES } from "./formats/records/tables.ts";
 import type { Keystore } from "./keystore/keystore.ts";
@@ -156,9 +156,10 @@ async function repairStore(
     run: (work) => work(unlocked),
     unlocked: () => unlocked,
   });
-  store.begin(unlocked, false);
+  const life = fileStoreLife(store);
+  life.begin(unlocked, false);
   if (hasLostFiles) notes.push(noteOf(await store.recover({ signal })));
-  await store.end();
+  await life.end();
   return notes;
 }
 

@@ -16,7 +16,7 @@ import { Kms } from "./kms/kms.ts";
 import { type RestoredVault, restoreVaultIn } from "./restore-vault.ts";
 import { rotateRootKey, type RotatedRootKey, type RotateRootKeyOptions } from "./rotate-root-key.ts";
 import { redact, wipe } from "./secret.ts";
-import { FileStore } from "./store/file-store.ts";
+import { FileStore, fileStoreLife } from "./store/file-store.ts";
 import { nodeFileSystem } from "./storage/file-system.ts";
 import { openLevelStore } from "./storage/level-store.ts";
 import { withdrawVaultDirectory } from "./storage/vault-directory.ts";
@@ -76,8 +76,8 @@ export class Vault extends VaultFiles {
     this.#opening = opening;
     opening.report = (notice) => this.#emitter.emit(notice.type, notice);
     this.#locking = new VaultLocking(opening, unlocked, this.#emitter, autoLock, {
-      onUnlock: (again) => this.store.begin(again, false),
-      beforeClose: () => this.store.end(),
+      onUnlock: (again) => fileStoreLife(this.store).begin(again, false),
+      beforeClose: () => fileStoreLife(this.store).end(),
     });
     this.store = new FileStore({
       fs: opening.fs,
@@ -90,7 +90,7 @@ export class Vault extends VaultFiles {
       run: (work) => this.#locking.run(work),
       unlocked: () => this.#locking.unlocked(),
     });
-    this.store.begin(unlocked, opening.isAfterCrash);
+    fileStoreLife(this.store).begin(unlocked, opening.isAfterCrash);
     this.slots = new VaultSlots(this.#locking, opening);
     this.kms = new Kms({
       keystore: () => this.#locking.unlocked().keystore,
@@ -165,7 +165,7 @@ export class Vault extends VaultFiles {
    */
   backup(destination: string, options: BackupOptions = {}): Promise<VaultBackup> {
     return backupVault(this.#locking, this.#opening, destination, options, (work, signal) =>
-      this.store.keepObjects(work, signal),
+      fileStoreLife(this.store).keepObjects(work, signal),
     );
   }
 

@@ -63,6 +63,32 @@ export interface StoreUsage {
   readonly bytes: number;
 }
 
+/** What a vault does with its store, and applications do not. */
+export interface FileStoreLife {
+  /**
+   * Performs work while every object stays, those of removed files too, and no key area is written.
+   * @throws the signal's reason, when it aborts while keys are still being exchanged.
+   */
+  keepObjects<T>(work: () => Promise<T>, signal: AbortSignal): Promise<T>;
+  /**
+   * Begins with an unlocked vault: what a crash has left is put into order behind the calls.
+   * @param isAfterCrash true looks through the index too, and reports what was lost from it.
+   */
+  begin(unlocked: UnlockedVault, isAfterCrash: boolean): void;
+  /**
+   * Does what was left for later, before the vault is closed, as far as a locked one lets it. Never rejects: what fails
+   * is a warning.
+   */
+  end(): Promise<void>;
+}
+
+let lifeOf: (store: FileStore) => FileStoreLife;
+
+/** For the vault that owns the store. */
+export function fileStoreLife(store: FileStore): FileStoreLife {
+  return lifeOf(store);
+}
+
 /**
  * An encrypted file store. Paths are parts joined by `/`, of any Unicode text in NFC: parts of up to 255 bytes, paths
  * of up to 4,096; `""` is the topmost directory. Nothing of names, metadata, contents or the tree is readable on disk;
@@ -400,11 +426,7 @@ export class FileStore {
     await this.#run(options, () => this.#flush());
   }
 
-  /**
-   * Performs work while every object stays, those of removed files too, and no key area is written. The vault calls it.
-   * @throws the signal's reason, when it aborts while keys are still being exchanged.
-   */
-  keepObjects<T>(work: () => Promise<T>, signal: AbortSignal): Promise<T> {
+  #keepObjects<T>(work: () => Promise<T>, signal: AbortSignal): Promise<T> {
     return this.#use.keyAreas.shared(async () => {
       const release = this.#use.hold();
       try {
@@ -415,22 +437,14 @@ export class FileStore {
     }, signal);
   }
 
-  /**
-   * Begins with an unlocked vault: what a crash has left is put into order behind the calls. The vault calls it.
-   * @param isAfterCrash true looks through the index too, and reports what was lost from it.
-   */
-  begin(unlocked: UnlockedVault, isAfterCrash: boolean): void {
+  #begin(unlocked: UnlockedVault, isAfterCrash: boolean): void {
     const session = this.#sessionOf(unlocked);
     if (!this.#host.mayWrite) return;
     if (isAfterCrash) this.#objects.distrust();
     this.#beginning = session.recover(isAfterCrash);
   }
 
-  /**
-   * Does what was left for later, before the vault is closed, as far as a locked one lets it. Never rejects: what fails
-   * is a warning.
-   */
-  async end(): Promise<void> {
+  async #end(): Promise<void> {
     if (!this.#host.mayWrite) return;
     const session = this.#session;
     try {
@@ -464,6 +478,11 @@ export class FileStore {
 
   static {
     redact(this, "[FileStore]");
+    lifeOf = (store) => ({
+      keepObjects: (work, signal) => store.#keepObjects(work, signal),
+      begin: (unlocked, isAfterCrash) => store.#begin(unlocked, isAfterCrash),
+      end: () => store.#end(),
+    });
   }
 
   /** A stream or a reader at work is use of the vault, however long it lasts. */
