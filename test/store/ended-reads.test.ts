@@ -169,7 +169,8 @@ describe.each(cases)("%s while %s is under way", (endName, readName) => {
   });
 
   // What comes in one piece has no moment between two.
-  test.skipIf(readName.endsWith("read"))("between two pieces ends it with an error", async () => {
+  if (readName.endsWith("read")) return;
+  test("between two pieces ends it with an error", async () => {
     const size = 200_000;
     for (const pieces of [1, 2, 3]) {
       const { bytes, error } = await readAndEnd({ begin, size, end }, { pieces, ticks: 0 });
