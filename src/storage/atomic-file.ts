@@ -2,14 +2,10 @@
  * Files that are there whole or not at all, and durable once said so.
  *
  * The steps are separate, so that a caller can do "write and flush all temporary files", then "rename each", then
- * "flush the folder": {@link writeTemporary}, {@link publishTemporary}, `fs.syncDirectory`. {@link replaceFile} is
- * all three for one file. Nothing is ever written through a name that exists: a link planted there is replaced or
+ * "flush the folder": {@link writeTemporary}, {@link publishTemporary}, `fs.syncDirectory`. Nothing is ever written through a name that exists: a link planted there is replaced or
  * refused, never followed.
  * @module
  */
-import { randomBytes } from "node:crypto";
-import { dirname } from "node:path";
-import { hex } from "../bytes.ts";
 import { FILE_MODE, type FileHandle, type FileSystem, hasErrno, ignoreNoModes } from "./file-system.ts";
 import { ioError } from "./io-error.ts";
 
@@ -81,29 +77,6 @@ export async function syncFolder(fs: FileSystem, path: string): Promise<void> {
   } catch (error) {
     throw ioError(error, "flush a folder to the drive", path);
   }
-}
-
-/**
- * Replaces or creates a file; durable when the promise resolves.
- * When it fails before the rename the old file is intact and nothing is left beside it; when only the last flush
- * fails the new content is in place, but may be the old again after a power cut.
- * @throws CofferError `COFFER_IO`.
- */
-export async function replaceFile(
-  fs: FileSystem,
-  path: string,
-  bytes: Uint8Array,
-  options: { readonly mode?: number } = {},
-): Promise<void> {
-  const temporaryPath = `${path}.${hex(randomBytes(8))}.tmp`;
-  await writeTemporary(fs, temporaryPath, bytes, { mode: options.mode ?? FILE_MODE });
-  try {
-    await publishTemporary(fs, temporaryPath, path);
-  } catch (error) {
-    await fs.unlink(temporaryPath).catch(() => undefined);
-    throw error;
-  }
-  await syncFolder(fs, dirname(path));
 }
 
 /** Removes a name; absent is fine. @returns whether something was removed. */

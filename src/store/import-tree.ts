@@ -42,7 +42,7 @@ export type ImportSkipReason =
   | "unreadable";
 
 export interface StoreImportOptions extends StoreCallOptions, StoreKeyOption, DurabilityOption {
-  /** Replaces files of the store. @defaultValue false: they are passed over, and told */
+  /** Replaces files of the store; what they had as metadata stays. @defaultValue false: they are passed over, and told */
   readonly overwrite?: boolean | undefined;
   /** Passes over files that are in the store with the same length and time, so that an import is made to the end. */
   readonly resume?: boolean | undefined;
