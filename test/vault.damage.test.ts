@@ -11,17 +11,11 @@ import { openVault } from "../src/vault.ts";
 import { makeSample, SAMPLE_SESSIONS, type SampleContent } from "./field/damage-sample.ts";
 import { randomOf } from "./field/random.mjs";
 import { report, sampleOf, SEED, TEST_TIMEOUT_MS } from "./field/scale.ts";
-import { readTree, type Tree } from "./field/trees.mjs";
+import { readTree, type Tree, type TreeDamage } from "./field/trees.mjs";
 import { type CaseEnd, CaseWorker, runCases } from "./field/workers.ts";
 import { scratchDirectories } from "./storage/scratch.ts";
 
-interface DamageCase {
-  readonly tree: string;
-  readonly kind: "flip" | "cut" | "zero" | "delete" | "empty" | "whole";
-  readonly file?: string;
-  readonly at?: number;
-  readonly bit?: number;
-  readonly length?: number;
+interface DamageCase extends TreeDamage {
   /** Changes something after a clean open, and looks again. */
   readonly isChanging?: boolean;
 }
