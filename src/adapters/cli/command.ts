@@ -44,6 +44,11 @@ export const KEY_OPTION: Options = {
   key: { value: "KEY", help: "a key id, an alias (alias/…) or an ARN" },
 };
 
+/** Where files have a key already. */
+export const OTHER_KEY_OPTION: Options = {
+  key: { value: "KEY", help: "a key id, an alias (alias/…) or an ARN; else the key that each file is under" },
+};
+
 export const CONTEXT_OPTION: Options = {
   context: {
     value: "K=V",

@@ -12,7 +12,7 @@ import type {
   Vault,
 } from "../../index.ts";
 import type { OptionSpec } from "./arguments.ts";
-import { type Command, type Invocation, KEY_OPTION } from "./command.ts";
+import { type Command, type Invocation, KEY_OPTION, OTHER_KEY_OPTION } from "./command.ts";
 import { counted, EXIT_REFUSED } from "./output.ts";
 import { ProgressLine } from "./progress-line.ts";
 import { DIRECTORY, storePathOf, storeKeyOf } from "./store.ts";
@@ -71,7 +71,7 @@ export const storeTreeCommands: readonly Command[] = [
     summary: "seal the data keys of all files anew, after a rotation",
     synopsis: "[--key KEY]",
     positionals: [],
-    options: { ...KEY_OPTION, ...SESSION_OPTIONS },
+    options: { ...OTHER_KEY_OPTION, ...SESSION_OPTIONS },
     run: rewrap,
   },
   {
@@ -81,7 +81,7 @@ export const storeTreeCommands: readonly Command[] = [
     positionals: [
       { name: "NAME", help: "a file or directory in the store; none or / is all of it", isOptional: true },
     ],
-    options: { ...KEY_OPTION, ...SESSION_OPTIONS },
+    options: { ...OTHER_KEY_OPTION, ...SESSION_OPTIONS },
     run: reencrypt,
   },
 ];

@@ -5,7 +5,14 @@
 import { addAbortSignal } from "node:stream";
 import { type CofferError, isCofferError, type StoreEntry } from "../../index.ts";
 import { type Arguments, type OptionSpec, type PositionalSpec, UsageError } from "./arguments.ts";
-import { type Command, KEY_OPTION, type Invocation, OUTPUT_OPTIONS, outputFile } from "./command.ts";
+import {
+  type Command,
+  KEY_OPTION,
+  type Invocation,
+  OTHER_KEY_OPTION,
+  OUTPUT_OPTIONS,
+  outputFile,
+} from "./command.ts";
 import { fileError } from "./file-error.ts";
 import { keyReferenceOf } from "./key-argument.ts";
 import { counted, fieldLines } from "./output.ts";
@@ -106,7 +113,7 @@ export const storeCommands: readonly Command[] = [
       { ...NAME, name: "FROM" },
       { ...NAME, name: "TO" },
     ],
-    options: { ...KEY_OPTION, ...FORCE, ...SESSION_OPTIONS },
+    options: { ...OTHER_KEY_OPTION, ...FORCE, ...SESSION_OPTIONS },
     run: copy,
   },
   {
