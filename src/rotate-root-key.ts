@@ -48,11 +48,13 @@ export async function rotateRootKey(
   options: RotateRootKeyOptions,
 ): Promise<RotatedRootKey> {
   const { slots }: { readonly slots: unknown } = options;
+  if (underWay.has(locking)) throw isUnderWay();
   if (!Array.isArray(slots)) throw new TypeError("options.slots: expected an array");
   const given = options.slots.map(({ unlocker, label = unlocker.kind }, index): NewWayIn => {
     assertLabel(label);
     return { wayIn: wayInOf(unlocker, `options.slots[${index}].unlocker`), label };
   });
+  underWay.add(locking);
   try {
     return await locking.run(async (unlocked) => {
       const { vaultId } = unlocked.database.header;
@@ -82,8 +84,19 @@ export async function rotateRootKey(
       }
     });
   } finally {
+    underWay.delete(locking);
     for (const { wayIn } of given) wayIn.wipe();
   }
+}
+
+/** Of two at once the ways in of the first would open nothing when it resolves. */
+const underWay = new WeakSet<VaultLocking>();
+
+function isUnderWay(): InvalidArgumentError {
+  return new InvalidArgumentError(
+    "A change of the root key is under way already. Wait for it, and then change it again if that is still wanted.",
+    { details: { reason: "under-way" } },
+  );
 }
 
 function assertWays(ways: readonly NewWayIn[]): void {

@@ -9,7 +9,14 @@ import { InvalidArgumentError, LimitExceededError, NotFoundError } from "./error
 import { type HeaderSlot, type ParsedSlot, parseSlot } from "./formats/header.ts";
 import type { SlotKind } from "./formats/slot-header.ts";
 import { newRecovery } from "./keystore/slots/recovery.ts";
-import { makeSlot, type Unlocker, vouchingWarning, type WayIn, wayInOf } from "./keystore/slots/way-in.ts";
+import {
+  type EnrolledWayIn,
+  enrolWayIn,
+  type Unlocker,
+  vouchingWarning,
+  type WayIn,
+  wayInOf,
+} from "./keystore/slots/way-in.ts";
 import type { UnlockedVault } from "./keystore/unlocked-vault.ts";
 import { MAX_SLOTS } from "./limits.ts";
 import { redact } from "./secret.ts";
@@ -140,15 +147,14 @@ export class VaultSlots {
         const { vaultId, slots } = unlocked.database.header;
         // Refused before the way in costs anything, and again when its turn has come.
         check(slots);
-        const made = await makeSlot(() => unlocked.root(), wayIn, label, this.#opening.clock(), {
+        const enrolled = await enrolWayIn(wayIn, label, this.#opening.clock(), {
           vaultId,
           signal: signal === undefined ? ended : AbortSignal.any([signal, ended]),
           warn: (message) => this.#opening.report({ type: "warning", message }),
         });
-        const slot = parseSlot(made);
-        await this.#commit(unlocked, (present) => {
+        const slot = await this.#commitSlot(unlocked, enrolled, (present, made) => {
           check(present);
-          return place(present, slot);
+          return place(present, made);
         });
         const warning = this.#opening.hasAnchor ? undefined : vouchingWarning(slot.header);
         if (warning !== undefined) this.#opening.report({ type: "warning", message: warning });
@@ -157,6 +163,24 @@ export class VaultSlots {
       });
     } finally {
       wayIn.wipe();
+    }
+  }
+
+  /** The root key may have changed since the call began: the slot is sealed in the moment that it counts from. */
+  async #commitSlot(
+    unlocked: UnlockedVault,
+    enrolled: EnrolledWayIn,
+    plan: (slots: readonly ParsedSlot[], slot: ParsedSlot) => readonly HeaderSlot[],
+  ): Promise<ParsedSlot> {
+    try {
+      let slot!: ParsedSlot;
+      await this.#commit(unlocked, (slots) => {
+        slot = parseSlot(enrolled.seal(unlocked.root()));
+        return plan(slots, slot);
+      });
+      return slot;
+    } finally {
+      enrolled.wipe();
     }
   }
 

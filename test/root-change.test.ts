@@ -155,6 +155,44 @@ describe("a new root key", () => {
   });
 });
 
+test("a slot that is added while the root key changes opens the vault, whenever that was", async () => {
+  for (const delayMs of [0, 1, 3, 6, 10, 20, 40]) {
+    const { vault, directory } = await makeVault();
+    const changing = vault.rotateRootKey({ slots: slots(), recoveryCode: false });
+    await new Promise((resolve) => setTimeout(resolve, delayMs));
+    const [code, added] = await Promise.all([
+      vault.slots.addRecovery(),
+      vault.slots.add(cheapPassphrase(`added ${delayMs}`)),
+      changing,
+    ]);
+    const listed = new Set((await vault.slots.list()).map(({ id }) => id));
+    await vault.close();
+    expect(await opens(directory, cheapPassphrase("new"))).toBe(true);
+    expect(await opens(directory, cheapPassphrase("old"))).toBe(false);
+    // What was durable before the change went with the old ways in; what is listed opens.
+    expect(await opens(directory, recovery(code.recoveryCode))).toBe(listed.has(code.slot.id));
+    expect(await opens(directory, cheapPassphrase(`added ${delayMs}`))).toBe(listed.has(added.id));
+    if (delayMs === 0) expect(listed.size).toBe(3);
+  }
+});
+
+test("of two changes of the root key at once the second is refused, and the first counts", async () => {
+  const { vault, directory } = await makeVault();
+  const first = vault.rotateRootKey({ slots: slots() });
+  const other = [{ unlocker: cheapPassphrase("other") }];
+  await expect(vault.rotateRootKey({ slots: other })).rejects.toMatchObject({
+    code: "COFFER_INVALID_ARGUMENT",
+    reason: "under-way",
+  });
+  const { recoveryCode } = await first;
+  await vault.rotateRootKey({ slots: [{ unlocker: cheapPassphrase("third") }], recoveryCode: false });
+  await vault.close();
+  expect(await opens(directory, cheapPassphrase("third"))).toBe(true);
+  for (const dead of [cheapPassphrase("new"), cheapPassphrase("other"), recovery(recoveryCode as string)]) {
+    expect(await opens(directory, dead)).toBe(false);
+  }
+});
+
 describe("a change of the root key or of slots", () => {
   test("killed at any step, or without power, leaves the old vault or the new one, which goes on [F-141]", async () => {
     const disk = SimulatedDisk.empty();

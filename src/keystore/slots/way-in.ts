@@ -186,14 +186,35 @@ export async function makeSlot(
   createdAtMs: number,
   context: WayInContext,
 ): Promise<HeaderSlot> {
+  const enrolled = await enrolWayIn(wayIn, label, createdAtMs, context);
   try {
-    const { fields, secret } = await wayIn.enroll(context);
-    try {
-      const headerBytes = encodeSlotHeader({ id: randomId(), createdAtMs, fields });
-      return { headerBytes, sealed: sealSlot(secret, context.vaultId, headerBytes, root()), label };
-    } finally {
-      wipe(secret);
-    }
+    return enrolled.seal(root());
+  } finally {
+    enrolled.wipe();
+  }
+}
+
+/** A way in that was tried once, and seals a root key for itself. Who holds it wipes it. */
+export interface EnrolledWayIn {
+  /** Returns the slot. Quick, so that it can be done in the moment in which the slot gets into the header. */
+  seal(root: Uint8Array): HeaderSlot;
+  wipe(): void;
+}
+
+/** Takes a way in, which is wiped, as far as that needs no root key. */
+export async function enrolWayIn(
+  wayIn: WayIn,
+  label: string,
+  createdAtMs: number,
+  { vaultId, ...context }: WayInContext,
+): Promise<EnrolledWayIn> {
+  try {
+    const { fields, secret } = await wayIn.enroll({ vaultId, ...context });
+    const headerBytes = encodeSlotHeader({ id: randomId(), createdAtMs, fields });
+    return {
+      seal: (root) => ({ headerBytes, sealed: sealSlot(secret, vaultId, headerBytes, root), label }),
+      wipe: () => wipe(secret),
+    };
   } finally {
     wayIn.wipe();
   }
