@@ -44,9 +44,11 @@ export async function decryptFileWith(
       try {
         const progress = new Progress(options.onProgress, opened.plan.plaintextBytes);
         await decryptBody(ground, { source, opened, destination, progress, signal });
+        destination.beginFlush();
+        await progress.finish();
+        signal?.throwIfAborted();
         closeMeanwhile(source);
         await destination.publish();
-        await progress.finish();
         return { plaintextBytes: opened.plan.plaintextBytes };
       } catch (error) {
         await destination.discard();
