@@ -84,6 +84,18 @@ describe("coffer file", () => {
     expect((await readdir(cwd)).filter((name) => name.includes("cut"))).toEqual([]);
   });
 
+  test("says nothing while it writes 20 MB into a pipe", async () => {
+    const long = Buffer.alloc(20_000_000, "twenty megabytes ");
+    const sealed = await coffer(["file", "encrypt", ...VAULT, "--key", "alias/default"], {
+      cwd,
+      input: long,
+    });
+    expect({ code: sealed.code, stderr: sealed.stderr }).toEqual({ code: 0, stderr: "" });
+    const opened = await coffer(["file", "decrypt", ...VAULT], { cwd, input: sealed.stdout });
+    expect({ code: opened.code, stderr: opened.stderr }).toEqual({ code: 0, stderr: "" });
+    expect(isSame(opened.stdout, long)).toBe(true);
+  });
+
   test("shares with a passphrase, tells so, and takes it back", async () => {
     const shared = await done("file", "share", ...VAULT, "--with-passphrase-file", "fp", "f.cof", "--json");
     const { entry } = JSON.parse(shared.toString()) as { entry: string };
