@@ -116,6 +116,8 @@ class ByteStream {
       await step();
     } catch (error) {
       this.#fail(error);
+      // What has ended the stream counts, not what it led to.
+      this.#throwFailure();
       throw error;
     }
   }
