@@ -200,7 +200,7 @@ async function rewrapObject(
     }
     if (keyId === undefined) return "unchanged";
     const access = vaultAccess(host.kms(), keyId);
-    await rewrapFileWith(host, access, source.path, { encryptionContext: {}, signal });
+    await rewrapFileWith(host, access, source.path, { encryptionContext: {}, signal, mayBeMoved: true });
     return "renewed";
   } catch (error) {
     throw asDamage(error);
