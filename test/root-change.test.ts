@@ -172,7 +172,6 @@ test("a slot that is added while the root key changes opens the vault, whenever 
     // What was durable before the change went with the old ways in; what is listed opens.
     expect(await opens(directory, recovery(code.recoveryCode))).toBe(listed.has(code.slot.id));
     expect(await opens(directory, cheapPassphrase(`added ${delayMs}`))).toBe(listed.has(added.id));
-    if (delayMs === 0) expect(listed.size).toBe(3);
   }
 });
 
