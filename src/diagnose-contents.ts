@@ -53,6 +53,8 @@ export interface ContentsDiagnosis {
   readonly objects: ExpectedObjects | undefined;
   /** True when records of the file tables are lost, altered or older ones. */
   readonly hasUnsoundIndex: boolean;
+  /** True when something that is to be removed has a name. */
+  readonly hasNamedGarbage: boolean;
   /** True when something in the file store has lost its name or its record. */
   readonly hasLostFiles: boolean;
 }
@@ -65,6 +67,7 @@ const NOTHING: ContentsDiagnosis = {
   mirrorRepairs: [],
   objects: undefined,
   hasUnsoundIndex: false,
+  hasNamedGarbage: false,
   hasLostFiles: false,
 };
 
@@ -280,6 +283,7 @@ function judgeRecords(
     mirrorRepairs: mirrors.recordKeys,
     objects: result.objects,
     hasUnsoundIndex: tables.some(({ table, isSound }) => isFileTable(table) && !isSound),
+    hasNamedGarbage: references?.has("garbage-in-use") === true,
     hasLostFiles: LOST_FILES.some((problem) => references?.has(problem) === true),
   };
 }
@@ -397,6 +401,9 @@ const FAULT =
 const FILE_FAULT =
   "Names were lost, or a program is at fault. A repair gives what is left of them a name, the old one or one in lost+found.";
 
+const NAMED_GARBAGE =
+  "What has a name is not removed. An older list of removed files was taken for the last one, or a program is at fault. A repair empties the list.";
+
 const REFERENCES: Readonly<Record<ReferenceProblem | FileReferenceProblem, (count: number) => string>> = {
   "alias-without-key": (count) => `${count} aliases point to a key that is not there. ${FAULT}`,
   "version-without-key": (count) => `${count} key versions belong to a key that is not there. ${FAULT}`,
@@ -415,6 +422,6 @@ const REFERENCES: Readonly<Record<ReferenceProblem | FileReferenceProblem, (coun
   "content-without-entry": (count) => `${count} contents of the file store have no name. ${FILE_FAULT}`,
   "content-with-two-names": (count) =>
     `${count} names of the file store lead to what another name leads to. ${FAULT}`,
-  "garbage-in-use": (count) => `${count} things that are to be removed still have a name. ${FAULT}`,
+  "garbage-in-use": (count) => `${count} things that are to be removed still have a name. ${NAMED_GARBAGE}`,
   "setting-missing": () => `The vault's own settings are not there. ${FAULT}`,
 };

@@ -19,6 +19,7 @@ import type { Keystore } from "./keystore/keystore.ts";
 import type { AccessFinding } from "./storage/access.ts";
 import { removeDeadSiblings } from "./storage/directory-inspection.ts";
 import { DIRECTORY_MODE, FILE_MODE, type FileSystem } from "./storage/file-system.ts";
+import type { AcceptedFileTables } from "./storage/vault-database.ts";
 import type { Transaction } from "./storage/transaction.ts";
 import { type VaultEnvironment, VaultOpening } from "./vault-opening.ts";
 
@@ -82,7 +83,8 @@ export async function repairVault(options: RepairOptions): Promise<readonly Repa
   const needsChange =
     !files.areCopiesEqual || contents.hasMendableTables || contents.mirrorRepairs.length > 0;
   const hasLeftovers = temporary.length + kept.length + otherDatabases.length + incoming.length > 0;
-  const hasLostFiles = contents.hasUnsoundIndex || contents.hasLostFiles || options.hasOrphans;
+  const hasLostFiles =
+    contents.hasUnsoundIndex || contents.hasNamedGarbage || contents.hasLostFiles || options.hasOrphans;
   const isNeeded = needsChange || hasLeftovers || hasLostFiles || contents.rottenBlocks > 0;
   const notes: RepairNote[] = [];
   try {
@@ -135,10 +137,9 @@ async function repairStore(
   }: Pick<RepairOptions, "contents" | "signal"> & Pick<Needed, "hasLostFiles">,
 ): Promise<readonly RepairNote[]> {
   const notes: RepairNote[] = [];
-  if (contents.hasUnsoundIndex) {
-    const lost = await unlocked.database.acceptFileTables();
-    const message = `The index of the file store is what was left of it: ${counted(lost, "record that does not open was", "records that do not open were")} given up.`;
-    notes.push({ part: "store", message });
+  if (contents.hasUnsoundIndex || contents.hasNamedGarbage) {
+    const accepted = await unlocked.database.acceptFileTables(contents.hasNamedGarbage);
+    notes.push(...notesOfIndex(contents, accepted));
   }
   const kms = new Kms({
     keystore: () => unlocked.keystore,
@@ -161,6 +162,24 @@ async function repairStore(
   if (hasLostFiles) notes.push(noteOf(await store.recover({ signal })));
   await life.end();
   return notes;
+}
+
+function notesOfIndex(
+  { hasUnsoundIndex }: ContentsDiagnosis,
+  { lost, unlisted }: AcceptedFileTables,
+): RepairNote[] {
+  const messages: string[] = [];
+  if (hasUnsoundIndex) {
+    messages.push(
+      `The index of the file store is what was left of it: ${counted(lost, "record that does not open was", "records that do not open were")} given up.`,
+    );
+  }
+  if (unlisted > 0) {
+    messages.push(
+      `What was to be removed is not known for sure, so nothing of it was removed: ${counted(unlisted, "record was", "records were")} taken off the list, and what has no name is in lost+found.`,
+    );
+  }
+  return messages.map((message) => ({ part: "store", message }));
 }
 
 function noteOf({ rejoined, attached, unopened }: RecoveredStore): RepairNote {

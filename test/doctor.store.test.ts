@@ -1,3 +1,4 @@
+import { cpSync, existsSync } from "node:fs";
 import { copyFile, cp, mkdir, readdir, rename, rm, symlink, truncate, writeFile } from "node:fs/promises";
 import { basename, join, relative } from "node:path";
 import { beforeAll, expect, test } from "vitest";
@@ -12,7 +13,7 @@ import { openRoot, wayInOf } from "../src/keystore/slots/way-in.ts";
 import { LockedError } from "../src/errors.ts";
 import { createVault, openVault, type Vault } from "../src/vault.ts";
 import { VaultOpening } from "../src/vault-opening.ts";
-import { ENVIRONMENT, keysOf, withStore } from "./doctor-vaults.ts";
+import { ENVIRONMENT, keysFor, keysOf, withStore } from "./doctor-vaults.ts";
 import { scratchDirectories } from "./storage/scratch.ts";
 import { all, bytesOf, objectsOf } from "./store/store-ground.ts";
 import { cheapPassphrase, treeOf } from "./vault-files.ts";
@@ -228,6 +229,105 @@ test.concurrent("records that do not fit each other are told, and named by a rep
   expect(found.filter((path) => path.endsWith("/two") || path.endsWith("/small"))).toHaveLength(2);
   expect(found).toHaveLength(5);
 });
+
+/** Lists what a name leads to as removed. */
+function listAsRemoved(directory: string, name: string, kind: "content" | "directory"): Promise<void> {
+  return change(directory, async ({ database, keystore }) => {
+    const kname = keystore.keys.name;
+    await database.change((transaction) => {
+      const entry = transaction.get(TABLES.entries, recordKey.entry(kname, new Uint8Array(16), name));
+      if (entry === undefined) throw new Error(`no ${name}`);
+      transaction.put(TABLES.garbage, recordKey.garbage(kname, entry.id), { id: entry.id, kind });
+    });
+  });
+}
+
+test.concurrent(
+  "what stands on the list of removed files and has a name stays, and a repair takes it off the list [F-245] [F-246]",
+  async () => {
+    const directory = await copyOfSample();
+    await listAsRemoved(directory, "d", "directory");
+    await listAsRemoved(directory, "one", "content");
+    await use(directory, async (vault) => {
+      const damage: string[] = [];
+      vault.on("damage", ({ message }) => void damage.push(message));
+      await vault.store.write("other", bytesOf(9000, 3));
+      await expect(vault.store.remove("other", { purge: true })).rejects.toMatchObject({
+        reason: "traces-left",
+      });
+      expect(damage).toEqual([expect.stringMatching(/still have a name/u)]);
+    });
+    expect(await objectsOf(directory)).toHaveLength(2);
+    const lines = await expectMended(directory, [
+      /^repaired records: 2 things that are to be removed still have a name/u,
+    ]);
+    expect(lines).toContainEqual(expect.stringMatching(/^note store: .*2 records/u));
+    expect(await pathsIn(directory)).toEqual(["d", "d/small", "d/two", "one"]);
+    expect(equal(await use(directory, ({ store }) => store.read("d/two")), bytesOf(70_000, 2))).toBe(true);
+  },
+);
+
+/** The raw records of one table. */
+async function recordsIn(directory: string, table: number): Promise<(readonly [Uint8Array, Uint8Array])[]> {
+  return withStore(directory, async (store) => {
+    const keys = await keysOf(store, table);
+    return keys.map((key) => [key, store.get(key) ?? new Uint8Array()] as const);
+  });
+}
+
+/** The sample, and a copy of its directory; `put` puts the list of removed files back that was while it was copied. */
+async function withOlderList(): Promise<{ readonly directory: string; readonly put: () => Promise<void> }> {
+  const directory = await copyOfSample();
+  const meanwhile = join(await scratch(), "meanwhile");
+  await use(directory, ({ store }) =>
+    store.copy("d", "copy", {
+      onProgress() {
+        if (!existsSync(meanwhile)) cpSync(directory, meanwhile, { recursive: true });
+      },
+    }),
+  );
+  const older = await recordsIn(meanwhile, TABLES.garbage);
+  expect(older).toHaveLength(1);
+  return {
+    directory,
+    put: () =>
+      withStore(directory, (store) =>
+        store.write(older.map(([key, value]) => ({ type: "put", key, value }))),
+      ),
+  };
+}
+
+test.concurrent("a repair removes nothing of an older list of removed files [F-246]", async () => {
+  const { directory, put } = await withOlderList();
+  await use(directory, ({ store }) => store.remove("d", { recursive: true }));
+  await put();
+  const lines = await expectMended(directory, [
+    /^repaired records: Of the removed files, 1 record is there instead of 0/u,
+  ]);
+  expect(lines).toContainEqual(expect.stringMatching(/^note store: .*1 record/u));
+  expect(await pathsIn(directory)).toEqual(["copy", "copy/small", "copy/two", "one"]);
+  expect(equal(await use(directory, ({ store }) => store.read("copy/two")), bytesOf(70_000, 2))).toBe(true);
+});
+
+test.concurrent(
+  "a directory on an older list whose name is lost comes to lost+found with all in it [F-246]",
+  async () => {
+    const { directory, put } = await withOlderList();
+    await put();
+    const keys = await keysFor(directory, sample.code);
+    const lost = recordKey.entry(keys.name, new Uint8Array(16), "copy");
+    keys.wipe();
+    await withStore(directory, (store) => store.write([{ type: "delete", key: lost }]));
+    const repair = await diagnose(directory, { repair: true });
+    expect(repair.verdict, said(repair).join("\n")).toBe("sound");
+    const found = (await pathsIn(directory)).filter((path) => path.startsWith("lost+found/"));
+    expect(found.map((path) => path.replace(/[0-9a-f]{32}/u, "ID"))).toEqual([
+      "lost+found/ID",
+      "lost+found/ID/small",
+      "lost+found/ID/two",
+    ]);
+  },
+);
 
 test.concurrent("what was on its way is sorted out by a repair", async () => {
   const directory = await copyOfSample();
