@@ -158,8 +158,11 @@ async function repairStore(
     unlocked: () => unlocked,
   });
   const life = fileStoreLife(store);
+  // Where records were lost, what is on its way gets its name back before anything is swept [F-247].
+  const wasUnsure = contents.hasUnsoundIndex || contents.hasNamedGarbage;
+  if (wasUnsure) notes.push(noteOf(await store.recover({ signal })));
   life.begin(unlocked, false);
-  if (hasLostFiles) notes.push(noteOf(await store.recover({ signal })));
+  if (hasLostFiles && !wasUnsure) notes.push(noteOf(await store.recover({ signal })));
   await life.end();
   return notes;
 }

@@ -2,7 +2,7 @@ import { cpSync, existsSync } from "node:fs";
 import { copyFile, cp, mkdir, readdir, rename, rm, symlink, truncate, writeFile } from "node:fs/promises";
 import { basename, join, relative } from "node:path";
 import { beforeAll, expect, test } from "vitest";
-import { equal } from "../src/bytes.ts";
+import { equal, fromHex } from "../src/bytes.ts";
 import { diagnoseVaultIn, type DiagnoseVaultOptions } from "../src/diagnose-vault.ts";
 import type { VaultDiagnosis } from "../src/diagnosis.ts";
 import { recordKey } from "../src/formats/records/record-key.ts";
@@ -326,6 +326,47 @@ test.concurrent(
       "lost+found/ID/small",
       "lost+found/ID/two",
     ]);
+  },
+);
+
+test.concurrent.each(["lost", "altered"])(
+  "a repair takes what is on its way, and whose record is %s, to its name before anything is swept [F-247]",
+  async (how) => {
+    const directory = await copyOfSample();
+    const stored = await objectsOf(directory);
+    for (const path of stored) await rename(path, join(directory, "incoming", basename(path)));
+    await withStore(directory, async (store) => {
+      for (const key of await keysOf(store, TABLES.contents)) {
+        const value = store.get(key);
+        if (how === "lost") await store.write([{ type: "delete", key }]);
+        else if (value !== undefined) {
+          value[40] = (value[40] ?? 0) ^ 1;
+          await store.write([{ type: "put", key, value }]);
+        }
+      }
+    });
+    const repair = await diagnose(directory, { repair: true });
+    expect(repair.verdict, said(repair).join("\n")).toBe("sound");
+    expect(await pathsIn(directory)).toEqual(["d", "d/small", "d/two", "one"]);
+    expect(equal(await use(directory, ({ store }) => store.read("one")), bytesOf(9000, 1))).toBe(true);
+    expect(await objectsOf(directory)).toEqual(stored);
+  },
+);
+
+test.concurrent(
+  "an object on its way that a name leads to is not swept, though all sums are right [F-238]",
+  async () => {
+    const directory = await copyOfSample();
+    const [path = ""] = await objectsOf(directory);
+    await rename(path, join(directory, "incoming", basename(path)));
+    await change(directory, async ({ database, keystore }) => {
+      const key = recordKey.content(keystore.keys.name, fromHex(basename(path, ".cof")));
+      await database.change((transaction) => transaction.delete(key));
+    });
+    await use(directory, async () => undefined);
+    expect(await readdir(join(directory, "incoming"))).toEqual([basename(path)]);
+    await expectMended(directory, [/^repaired records: 1 file names lead to a content that has no record/u]);
+    expect(await objectsOf(directory)).toHaveLength(2);
   },
 );
 
