@@ -2,7 +2,7 @@ import { cpSync, existsSync } from "node:fs";
 import { copyFile, cp, mkdir, readdir, rename, rm, symlink, truncate, writeFile } from "node:fs/promises";
 import { basename, join, relative } from "node:path";
 import { beforeAll, expect, test } from "vitest";
-import { equal, fromHex } from "../src/bytes.ts";
+import { equal, fromHex, hex } from "../src/bytes.ts";
 import { diagnoseVaultIn, type DiagnoseVaultOptions } from "../src/diagnose-vault.ts";
 import type { VaultDiagnosis } from "../src/diagnosis.ts";
 import { recordKey } from "../src/formats/records/record-key.ts";
@@ -369,6 +369,113 @@ test.concurrent(
     expect(await objectsOf(directory)).toHaveLength(2);
   },
 );
+
+/** The sample after two moves, with the names from before them beside the new ones. */
+async function withOlderNames(): Promise<string> {
+  const directory = await copyOfSample();
+  const older = await recordsIn(directory, TABLES.entries);
+  await use(directory, async ({ store }) => {
+    await store.move("d", "new/deeper/d");
+    await store.move("one", "new/deeper/one");
+  });
+  const names = new Set((await recordsIn(directory, TABLES.entries)).map(([key]) => hex(key)));
+  const gone = older.filter(([key]) => !names.has(hex(key)));
+  expect(gone).toHaveLength(2);
+  await withStore(directory, (store) =>
+    store.write(gone.map(([key, value]) => ({ type: "put", key, value }))),
+  );
+  return directory;
+}
+
+const MOVED = [
+  "new",
+  "new/deeper",
+  "new/deeper/d",
+  "new/deeper/d/small",
+  "new/deeper/d/two",
+  "new/deeper/one",
+];
+
+test.concurrent("of two names a repair keeps the one that the sum tells [F-248]", async () => {
+  const directory = await withOlderNames();
+  const lines = await expectMended(directory, [
+    /^repaired records: Of the file names, 8 records are there instead of 6/u,
+  ]);
+  expect(lines).toContainEqual(expect.stringMatching(/^note store: 2 names .*The sums have told/u));
+  expect(await pathsIn(directory)).toEqual(MOVED);
+  expect(equal(await use(directory, ({ store }) => store.read("new/deeper/one")), bytesOf(9000, 1))).toBe(
+    true,
+  );
+  expect(await objectsOf(directory)).toHaveLength(2);
+});
+
+test.concurrent(
+  "of two names a repair keeps the one with the shorter path where no sum tells [F-248]",
+  async () => {
+    const directory = await withOlderNames();
+    const keys = await keysFor(directory, sample.code);
+    const root = new Uint8Array(16);
+    await withStore(directory, async (store) => {
+      const [other] = (await keysOf(store, TABLES.entries)).filter(
+        (key) => key[1] !== recordKey.entries(keys.name, root)[1],
+      );
+      const value = store.get(other ?? root) ?? root;
+      await store.write([{ type: "put", key: recordKey.entry(keys.name, root, "no record"), value }]);
+    });
+    keys.wipe();
+    const repair = await diagnose(directory, { repair: true });
+    expect(repair.verdict, said(repair).join("\n")).toBe("sound");
+    expect(said(repair)).toContainEqual(expect.stringMatching(/^note store: 2 names .*is not known/u));
+    expect(await pathsIn(directory)).toEqual(["d", "d/small", "d/two", "new", "new/deeper", "one"]);
+    expect(await objectsOf(directory)).toHaveLength(2);
+  },
+);
+
+test.concurrent(
+  "what one of two names is taken from, or written over, keeps the other and its content [F-245] [F-248]",
+  async () => {
+    const directory = await withOlderNames();
+    await use(directory, async ({ store }) => {
+      await store.remove("d", { recursive: true });
+      await store.write("one", bytesOf(12_000, 5), { overwrite: true });
+    });
+    expect(await objectsOf(directory)).toHaveLength(3);
+    const repair = await diagnose(directory, { repair: true });
+    expect(repair.verdict, said(repair).join("\n")).toBe("sound");
+    expect(await pathsIn(directory)).toEqual([...MOVED, "one"]);
+    await use(directory, async ({ store }) => {
+      expect((await store.verify()).problems).toEqual([]);
+      expect(equal(await store.read("new/deeper/one"), bytesOf(9000, 1))).toBe(true);
+      expect(equal(await store.read("new/deeper/d/two"), bytesOf(70_000, 2))).toBe(true);
+      expect(equal(await store.read("one"), bytesOf(12_000, 5))).toBe(true);
+    });
+  },
+);
+
+test.concurrent("two names that all sums are right of are told, and mended [F-248]", async () => {
+  const directory = await copyOfSample();
+  await change(directory, async ({ database, keystore }) => {
+    const [kname, root] = [keystore.keys.name, new Uint8Array(16)];
+    await database.change((transaction) => {
+      const d = transaction.get(TABLES.entries, recordKey.entry(kname, root, "d"));
+      const one = transaction.get(TABLES.entries, recordKey.entry(kname, root, "one"));
+      if (d === undefined || one === undefined) throw new Error("no sample");
+      transaction.put(TABLES.entries, recordKey.entry(kname, d.id, "again"), {
+        ...one,
+        dir: d.id,
+        name: "again",
+      });
+      // A directory in itself.
+      transaction.put(TABLES.entries, recordKey.entry(kname, d.id, "d"), { ...d, dir: d.id });
+    });
+  });
+  const repair = await diagnose(directory, { repair: true });
+  expect(repair.verdict, said(repair).join("\n")).toBe("sound");
+  expect(said(repair)).toContainEqual(
+    expect.stringMatching(/^repaired records: 2 names of the file store lead to what another/u),
+  );
+  expect(await pathsIn(directory)).toEqual(["d", "d/small", "d/two", "one"]);
+});
 
 test.concurrent("what was on its way is sorted out by a repair", async () => {
   const directory = await copyOfSample();

@@ -12,6 +12,7 @@ import { encodeRecord, type StateRecord, TABLES } from "../formats/records/table
 import type { FileTable, RecordTable, TableRecords } from "../formats/records/tables.ts";
 import { MAX_COMMIT_BYTES, MAX_COMMIT_CHANGES } from "../limits.ts";
 import { wipe } from "../secret.ts";
+import { type AcceptedFileTables, type AcceptOptions, planAcceptance } from "./accept-tables.ts";
 import { type BelievedTime, believedTime } from "./believed-time.ts";
 import { CommitQueue, type QueuedChange } from "./commit-queue.ts";
 import { DatabaseSession, type FoundRecord, type StorageEvent } from "./database-session.ts";
@@ -37,7 +38,7 @@ import {
   type RootChange,
 } from "./root-change.ts";
 import { isIndexed, operationsOf, sealChanges, type SealedChange } from "./sealed-change.ts";
-import { StoreClosedError, type StoreReader, type StoreSnapshot } from "./store.ts";
+import { StoreClosedError, type StoreSnapshot } from "./store.ts";
 import { ChangeSet, type RecordReader, type Transaction } from "./transaction.ts";
 import { databaseDirectory } from "./vault-directory.ts";
 
@@ -66,14 +67,6 @@ export interface VaultDatabaseOptions {
   readonly acceptsRollback?: boolean | undefined;
   /** Asked before each commit, which its rejection refuses: the vault lock is ours, and nothing is kept for a way back. */
   readonly beforeCommit: () => Promise<void>;
-}
-
-/** What a repair of the file tables has deleted. */
-export interface AcceptedFileTables {
-  /** Records that did not open. */
-  readonly lost: number;
-  /** Records of the list of what is to be removed. */
-  readonly unlisted: number;
 }
 
 /**
@@ -192,35 +185,24 @@ export class VaultDatabase implements RecordReader {
 
   /**
    * Takes the file records that open for all that there are, alone between two commits: those that do not are
-   * deleted. What was lost stays lost; what is left can be checked again. With unsound entries, or an unsound list of
-   * what is to be removed, nobody knows what is to be removed: the same batch empties the list [F-246].
-   * @param isListWrong empties it also where all sums are right.
+   * deleted, in one batch with what they make doubtful. What was lost stays lost; what is left can be checked again.
    * @returns what was deleted. @throws IoError.
    */
-  acceptFileTables(isListWrong: boolean): Promise<AcceptedFileTables> {
+  acceptFileTables(options: AcceptOptions): Promise<AcceptedFileTables> {
     return this.#queue.alone(async () => {
       const session = this.#session ?? (await this.#load(true));
-      const checks = await session.fileTableCheck()(session.store.inner);
-      const isUnsound = (...tables: readonly number[]): boolean =>
-        checks.some(({ table, isSound }) => !isSound && tables.includes(table));
-      const dropsList = isListWrong || isUnsound(TABLES.entries, TABLES.garbage);
-      if (!dropsList && checks.every(({ isSound }) => isSound)) return { lost: 0, unlisted: 0 };
-      const lost = checks.flatMap(({ unreadable }) => unreadable);
-      const unlisted = dropsList ? await keysIn(session.store.inner, TABLES.garbage) : [];
+      const planned = await planAcceptance(session, options);
+      if (planned === undefined) return { lost: 0, unlisted: 0, doubled: 0, areStayingProven: true };
       await this.#options.beforeCommit();
       const witness = await this.#headers.settle();
-      const sets = new Map(session.state.sets);
-      for (const { table, readable } of checks) {
-        if (readable.count === 0 || (dropsList && table === TABLES.garbage)) sets.delete(table);
-        else sets.set(table, readable);
-      }
+      const { accepted, deleted, sets } = planned;
       const state = { ...session.state, sequence: session.state.sequence + 1, witness, sets };
       await this.#writeBatch(
         session,
         state,
-        [...lost, ...unlisted].map((key) => ({ key, value: undefined })),
+        deleted.map((key) => ({ key, value: undefined })),
       );
-      return { lost: lost.length, unlisted: unlisted.length };
+      return accepted;
     });
   }
 
@@ -600,13 +582,6 @@ export class VaultDatabase implements RecordReader {
 
 function copyOf({ header, database, set, name }: DatabaseKeys): DatabaseKeys {
   return { header: copy(header), database: copy(database), set: copy(set), name: copy(name) };
-}
-
-async function keysIn(reader: StoreReader, table: number): Promise<Uint8Array[]> {
-  const keys: Uint8Array[] = [];
-  const range = { gte: Uint8Array.of(table), lt: Uint8Array.of(table + 1) };
-  for await (const [key] of reader.entries(range)) keys.push(key);
-  return keys;
 }
 
 /** True for the refusal of a ground on which nothing is written. */
