@@ -38,6 +38,7 @@ import {
   type RootChange,
 } from "./root-change.ts";
 import { isIndexed, operationsOf, sealChanges, type SealedChange } from "./sealed-change.ts";
+import { UNKNOWN_STATE } from "./salvage.ts";
 import { StoreClosedError, type StoreSnapshot } from "./store.ts";
 import { ChangeSet, type RecordReader, type Transaction } from "./transaction.ts";
 import { databaseDirectory } from "./vault-directory.ts";
@@ -128,6 +129,11 @@ export class VaultDatabase implements RecordReader {
 
   get state(): StateRecord {
     return this.#reader.state;
+  }
+
+  /** False in a salvage, which believes no state record: then no table can be compared with what should be there. */
+  get areSumsKnown(): boolean {
+    return this.state !== UNKNOWN_STATE;
   }
 
   /** The time at this moment as far as the clock is believed; warns once of a clock that is not. */

@@ -4,15 +4,18 @@
  * @module
  */
 import { isCofferError } from "../errors.ts";
-import { TABLES } from "../formats/records/tables.ts";
+import { type ContentRecord, TABLES } from "../formats/records/tables.ts";
 import type { FileTableCheck } from "../storage/file-tables.ts";
+import type { GarbageGround } from "./garbage.ts";
 import { settleLeftover } from "./leftover-object.ts";
 import { gatherNamedIds } from "./name-check.ts";
-import type { StoreSession } from "./store-session.ts";
+
+/** What sweeping needs of the session that it belongs to. */
+export type SweepGround = Omit<GarbageGround, "change">;
 
 /** Moves what a record names to its place. @returns ids of all others that nobody writes: of those no
  * record is found, or none that opens. @throws IoError. */
-export async function settleIncoming(session: StoreSession): Promise<readonly Uint8Array[]> {
+export async function settleIncoming(session: SweepGround): Promise<readonly Uint8Array[]> {
   const unnamed: Uint8Array[] = [];
   const { objects } = await session.objects.incoming();
   for (const { id } of objects) {
@@ -36,7 +39,7 @@ export async function settleIncoming(session: StoreSession): Promise<readonly Ui
  * @throws IoError.
  */
 export async function removeLeftovers(
-  session: StoreSession,
+  session: SweepGround,
   unnamed: readonly Uint8Array[],
   checks: readonly FileTableCheck[],
 ): Promise<void> {
@@ -58,10 +61,7 @@ export async function removeLeftovers(
 
 const NAMING_TABLES: ReadonlySet<number> = new Set([TABLES.entries, TABLES.contents]);
 
-function recordOf(
-  { catalog, database }: StoreSession,
-  id: Uint8Array,
-): ReturnType<StoreSession["catalog"]["content"]> | "damaged" {
+function recordOf({ catalog, database }: SweepGround, id: Uint8Array): ContentRecord | "damaged" | undefined {
   try {
     return catalog.content(database, id);
   } catch (error) {
