@@ -54,6 +54,8 @@ export interface ContentsDiagnosis {
   readonly objects: ExpectedObjects | undefined;
   /** True when records of the file tables are lost, altered or older ones. */
   readonly hasUnsoundIndex: boolean;
+  /** True when something has two names, or one and is to be removed. */
+  readonly hasContradictions: boolean;
   /** True when something in the file store has lost its name or its record. */
   readonly hasLostFiles: boolean;
 }
@@ -66,6 +68,7 @@ const NOTHING: ContentsDiagnosis = {
   mirrorRepairs: [],
   objects: undefined,
   hasUnsoundIndex: false,
+  hasContradictions: false,
   hasLostFiles: false,
 };
 
@@ -285,6 +288,7 @@ function judgeRecords(
     mirrorRepairs: mirrors.recordKeys,
     objects: result.objects,
     hasUnsoundIndex: tables.some(({ table, isSound }) => isFileTable(table) && !isSound),
+    hasContradictions: CONTRADICTIONS.some((problem) => references?.has(problem) === true),
     hasLostFiles: LOST_FILES.some((problem) => references?.has(problem) === true),
   };
 }
@@ -348,6 +352,9 @@ const LOST_ADVICE =
 const INDEX_ADVICE =
   "Nothing else holds them: keep the directory as it is and restore a backup. A repair gives them up and goes on with the rest, the older ones among it; contents that lost their name come to lost+found.";
 
+/** What cannot be true at once. */
+const CONTRADICTIONS: readonly FileReferenceProblem[] = ["content-with-two-names", "garbage-in-use"];
+
 /** What a repair of the file store puts in order. */
 const LOST_FILES: readonly FileReferenceProblem[] = [
   "entry-without-content",
@@ -402,6 +409,11 @@ const FAULT =
 const FILE_FAULT =
   "Names were lost, or a program is at fault. A repair gives what is left of them a name, the old one or one in lost+found.";
 
+const DOUBLE_NAMES =
+  "Older names were taken for the last ones, or a program is at fault. A repair removes one name of two, and nothing that they lead to.";
+const NAMED_GARBAGE =
+  "What has a name is not removed. An older list of removed files was taken for the last one, or a program is at fault. A repair empties the list.";
+
 const REFERENCES: Readonly<Record<ReferenceProblem | FileReferenceProblem, (count: number) => string>> = {
   "alias-without-key": (count) => `${count} aliases point to a key that is not there. ${FAULT}`,
   "version-without-key": (count) => `${count} key versions belong to a key that is not there. ${FAULT}`,
@@ -419,7 +431,7 @@ const REFERENCES: Readonly<Record<ReferenceProblem | FileReferenceProblem, (coun
     `${count} names of the file store lie in a directory that no name leads to. ${FILE_FAULT}`,
   "content-without-entry": (count) => `${count} contents of the file store have no name. ${FILE_FAULT}`,
   "content-with-two-names": (count) =>
-    `${count} names of the file store lead to what another name leads to. ${FAULT}`,
-  "garbage-in-use": (count) => `${count} things that are to be removed still have a name. ${FAULT}`,
+    `${count} names of the file store lead to what another name leads to. ${DOUBLE_NAMES}`,
+  "garbage-in-use": (count) => `${count} things that are to be removed still have a name. ${NAMED_GARBAGE}`,
   "setting-missing": () => `The vault's own settings are not there. ${FAULT}`,
 };

@@ -30,7 +30,8 @@ export interface DiagnoseVaultOptions {
   readonly unlock?: Unlocker;
   /**
    * Mends what can be proven: header copies from each other, records and mirrors from each other, leftovers, modes.
-   * Of a damaged file index it keeps what opens, and gives contents and directories without a name one in `lost+found`.
+   * Of a damaged file index it keeps what opens, one name where two lead to the same, and what was to be
+   * removed; contents and directories without a name get one in `lost+found`.
    * All but modes needs `unlock`. @defaultValue false
    */
   readonly repair?: boolean;

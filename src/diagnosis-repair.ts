@@ -12,6 +12,7 @@ import { CofferError, LockedError } from "./errors.ts";
 import { recordKey } from "./formats/records/record-key.ts";
 import type { UnlockedVault } from "./keystore/unlocked-vault.ts";
 import { Kms } from "./kms/kms.ts";
+import { findDoubleNames } from "./store/double-names.ts";
 import { FileStore, fileStoreLife } from "./store/file-store.ts";
 import type { RecoveredStore } from "./store/lost-and-found.ts";
 import { TABLES } from "./formats/records/tables.ts";
@@ -19,6 +20,7 @@ import type { Keystore } from "./keystore/keystore.ts";
 import type { AccessFinding } from "./storage/access.ts";
 import { removeDeadSiblings } from "./storage/directory-inspection.ts";
 import { DIRECTORY_MODE, FILE_MODE, type FileSystem } from "./storage/file-system.ts";
+import type { AcceptedFileTables } from "./storage/accept-tables.ts";
 import type { Transaction } from "./storage/transaction.ts";
 import { type VaultEnvironment, VaultOpening } from "./vault-opening.ts";
 
@@ -82,7 +84,8 @@ export async function repairVault(options: RepairOptions): Promise<readonly Repa
   const needsChange =
     !files.areCopiesEqual || contents.hasMendableTables || contents.mirrorRepairs.length > 0;
   const hasLeftovers = temporary.length + kept.length + otherDatabases.length + incoming.length > 0;
-  const hasLostFiles = contents.hasUnsoundIndex || contents.hasLostFiles || options.hasOrphans;
+  const hasLostFiles =
+    contents.hasUnsoundIndex || contents.hasContradictions || contents.hasLostFiles || options.hasOrphans;
   const isNeeded = needsChange || hasLeftovers || hasLostFiles || contents.rottenBlocks > 0;
   const notes: RepairNote[] = [];
   try {
@@ -135,10 +138,11 @@ async function repairStore(
   }: Pick<RepairOptions, "contents" | "signal"> & Pick<Needed, "hasLostFiles">,
 ): Promise<readonly RepairNote[]> {
   const notes: RepairNote[] = [];
-  if (contents.hasUnsoundIndex) {
-    const lost = await unlocked.database.acceptFileTables();
-    const message = `The index of the file store is what was left of it: ${counted(lost, "record that does not open was", "records that do not open were")} given up.`;
-    notes.push({ part: "store", message });
+  if (contents.hasUnsoundIndex || contents.hasContradictions) {
+    const doubles = await findDoubleNames(unlocked.database, signal);
+    const isListWrong = contents.hasContradictions;
+    const accepted = await unlocked.database.acceptFileTables({ isListWrong, doubles });
+    notes.push(...notesOfIndex(contents, accepted));
   }
   const kms = new Kms({
     keystore: () => unlocked.keystore,
@@ -157,10 +161,39 @@ async function repairStore(
     unlocked: () => unlocked,
   });
   const life = fileStoreLife(store);
+  // Where records were lost, what is on its way gets its name back before anything is swept [F-247].
+  const wasUnsure = contents.hasUnsoundIndex || contents.hasContradictions;
+  if (wasUnsure) notes.push(noteOf(await store.recover({ signal })));
   life.begin(unlocked, false);
-  if (hasLostFiles) notes.push(noteOf(await store.recover({ signal })));
+  if (hasLostFiles && !wasUnsure) notes.push(noteOf(await store.recover({ signal })));
   await life.end();
   return notes;
+}
+
+function notesOfIndex(
+  { hasUnsoundIndex }: ContentsDiagnosis,
+  { lost, unlisted, doubled, areStayingProven }: AcceptedFileTables,
+): RepairNote[] {
+  const messages: string[] = [];
+  if (hasUnsoundIndex) {
+    messages.push(
+      `The index of the file store is what was left of it: ${counted(lost, "record that does not open was", "records that do not open were")} given up.`,
+    );
+  }
+  if (doubled > 0) {
+    const which = areStayingProven
+      ? "The sums have told which are the older ones"
+      : "Which are the older ones is not known, so those in the deeper directories are taken for them";
+    messages.push(
+      `${counted(doubled, "name of the file store led", "names of the file store led")} to what another name leads to, and was removed; what it led to keeps the other name. ${which}.`,
+    );
+  }
+  if (unlisted > 0) {
+    messages.push(
+      `What was to be removed is not known for sure, so nothing of it was removed: ${counted(unlisted, "record was", "records were")} taken off the list, and what has no name is in lost+found.`,
+    );
+  }
+  return messages.map((message) => ({ part: "store", message }));
 }
 
 function noteOf({ rejoined, attached, unopened }: RecoveredStore): RepairNote {

@@ -1,7 +1,8 @@
+import { cpSync, existsSync } from "node:fs";
 import { copyFile, cp, mkdir, readdir, rename, rm, symlink, truncate, writeFile } from "node:fs/promises";
 import { basename, join, relative } from "node:path";
 import { beforeAll, expect, test } from "vitest";
-import { equal } from "../src/bytes.ts";
+import { equal, fromHex, hex } from "../src/bytes.ts";
 import { diagnoseVaultIn, type DiagnoseVaultOptions } from "../src/diagnose-vault.ts";
 import type { VaultDiagnosis } from "../src/diagnosis.ts";
 import { recordKey } from "../src/formats/records/record-key.ts";
@@ -12,7 +13,7 @@ import { openRoot, wayInOf } from "../src/keystore/slots/way-in.ts";
 import { LockedError } from "../src/errors.ts";
 import { createVault, openVault, type Vault } from "../src/vault.ts";
 import { VaultOpening } from "../src/vault-opening.ts";
-import { ENVIRONMENT, keysOf, withStore } from "./doctor-vaults.ts";
+import { ENVIRONMENT, keysFor, keysOf, withStore } from "./doctor-vaults.ts";
 import { scratchDirectories } from "./storage/scratch.ts";
 import { all, bytesOf, objectsOf } from "./store/store-ground.ts";
 import { cheapPassphrase, treeOf } from "./vault-files.ts";
@@ -227,6 +228,253 @@ test.concurrent("records that do not fit each other are told, and named by a rep
   const found = await pathsIn(directory);
   expect(found.filter((path) => path.endsWith("/two") || path.endsWith("/small"))).toHaveLength(2);
   expect(found).toHaveLength(5);
+});
+
+/** Lists what a name leads to as removed. */
+function listAsRemoved(directory: string, name: string, kind: "content" | "directory"): Promise<void> {
+  return change(directory, async ({ database, keystore }) => {
+    const kname = keystore.keys.name;
+    await database.change((transaction) => {
+      const entry = transaction.get(TABLES.entries, recordKey.entry(kname, new Uint8Array(16), name));
+      if (entry === undefined) throw new Error(`no ${name}`);
+      transaction.put(TABLES.garbage, recordKey.garbage(kname, entry.id), { id: entry.id, kind });
+    });
+  });
+}
+
+test.concurrent(
+  "what stands on the list of removed files and has a name stays, and a repair takes it off the list [F-245] [F-246]",
+  async () => {
+    const directory = await copyOfSample();
+    await listAsRemoved(directory, "d", "directory");
+    await listAsRemoved(directory, "one", "content");
+    await use(directory, async (vault) => {
+      const damage: string[] = [];
+      vault.on("damage", ({ message }) => void damage.push(message));
+      await vault.store.write("other", bytesOf(9000, 3));
+      await expect(vault.store.remove("other", { purge: true })).rejects.toMatchObject({
+        reason: "traces-left",
+      });
+      expect(damage).toEqual([expect.stringMatching(/still have a name/u)]);
+    });
+    expect(await objectsOf(directory)).toHaveLength(2);
+    const lines = await expectMended(directory, [
+      /^repaired records: 2 things that are to be removed still have a name/u,
+    ]);
+    expect(lines).toContainEqual(expect.stringMatching(/^note store: .*2 records/u));
+    expect(await pathsIn(directory)).toEqual(["d", "d/small", "d/two", "one"]);
+    expect(equal(await use(directory, ({ store }) => store.read("d/two")), bytesOf(70_000, 2))).toBe(true);
+  },
+);
+
+/** The raw records of one table. */
+async function recordsIn(directory: string, table: number): Promise<(readonly [Uint8Array, Uint8Array])[]> {
+  return withStore(directory, async (store) => {
+    const keys = await keysOf(store, table);
+    return keys.map((key) => [key, store.get(key) ?? new Uint8Array()] as const);
+  });
+}
+
+/** The sample, and a copy of its directory; `put` puts the list of removed files back that was while it was copied. */
+async function withOlderList(): Promise<{ readonly directory: string; readonly put: () => Promise<void> }> {
+  const directory = await copyOfSample();
+  const meanwhile = join(await scratch(), "meanwhile");
+  await use(directory, ({ store }) =>
+    store.copy("d", "copy", {
+      onProgress() {
+        if (!existsSync(meanwhile)) cpSync(directory, meanwhile, { recursive: true });
+      },
+    }),
+  );
+  const older = await recordsIn(meanwhile, TABLES.garbage);
+  expect(older).toHaveLength(1);
+  return {
+    directory,
+    put: () =>
+      withStore(directory, (store) =>
+        store.write(older.map(([key, value]) => ({ type: "put", key, value }))),
+      ),
+  };
+}
+
+test.concurrent("a repair removes nothing of an older list of removed files [F-246]", async () => {
+  const { directory, put } = await withOlderList();
+  await use(directory, ({ store }) => store.remove("d", { recursive: true }));
+  await put();
+  const lines = await expectMended(directory, [
+    /^repaired records: Of the removed files, 1 record is there instead of 0/u,
+  ]);
+  expect(lines).toContainEqual(expect.stringMatching(/^note store: .*1 record/u));
+  expect(await pathsIn(directory)).toEqual(["copy", "copy/small", "copy/two", "one"]);
+  expect(equal(await use(directory, ({ store }) => store.read("copy/two")), bytesOf(70_000, 2))).toBe(true);
+});
+
+test.concurrent(
+  "a directory on an older list whose name is lost comes to lost+found with all in it [F-246]",
+  async () => {
+    const { directory, put } = await withOlderList();
+    await put();
+    const keys = await keysFor(directory, sample.code);
+    const lost = recordKey.entry(keys.name, new Uint8Array(16), "copy");
+    keys.wipe();
+    await withStore(directory, (store) => store.write([{ type: "delete", key: lost }]));
+    const repair = await diagnose(directory, { repair: true });
+    expect(repair.verdict, said(repair).join("\n")).toBe("sound");
+    const found = (await pathsIn(directory)).filter((path) => path.startsWith("lost+found/"));
+    expect(found.map((path) => path.replace(/[0-9a-f]{32}/u, "ID"))).toEqual([
+      "lost+found/ID",
+      "lost+found/ID/small",
+      "lost+found/ID/two",
+    ]);
+  },
+);
+
+test.concurrent.each(["lost", "altered"])(
+  "a repair takes what is on its way, and whose record is %s, to its name before anything is swept [F-247]",
+  async (how) => {
+    const directory = await copyOfSample();
+    const stored = await objectsOf(directory);
+    for (const path of stored) await rename(path, join(directory, "incoming", basename(path)));
+    await withStore(directory, async (store) => {
+      for (const key of await keysOf(store, TABLES.contents)) {
+        const value = store.get(key);
+        if (how === "lost") await store.write([{ type: "delete", key }]);
+        else if (value !== undefined) {
+          value[40] = (value[40] ?? 0) ^ 1;
+          await store.write([{ type: "put", key, value }]);
+        }
+      }
+    });
+    const repair = await diagnose(directory, { repair: true });
+    expect(repair.verdict, said(repair).join("\n")).toBe("sound");
+    expect(await pathsIn(directory)).toEqual(["d", "d/small", "d/two", "one"]);
+    expect(equal(await use(directory, ({ store }) => store.read("one")), bytesOf(9000, 1))).toBe(true);
+    expect(await objectsOf(directory)).toEqual(stored);
+  },
+);
+
+test.concurrent(
+  "an object on its way that a name leads to is not swept, though all sums are right [F-238]",
+  async () => {
+    const directory = await copyOfSample();
+    const [path = ""] = await objectsOf(directory);
+    await rename(path, join(directory, "incoming", basename(path)));
+    await change(directory, async ({ database, keystore }) => {
+      const key = recordKey.content(keystore.keys.name, fromHex(basename(path, ".cof")));
+      await database.change((transaction) => transaction.delete(key));
+    });
+    await use(directory, async () => undefined);
+    expect(await readdir(join(directory, "incoming"))).toEqual([basename(path)]);
+    await expectMended(directory, [/^repaired records: 1 file names lead to a content that has no record/u]);
+    expect(await objectsOf(directory)).toHaveLength(2);
+  },
+);
+
+/** The sample after two moves, with the names from before them beside the new ones. */
+async function withOlderNames(): Promise<string> {
+  const directory = await copyOfSample();
+  const older = await recordsIn(directory, TABLES.entries);
+  await use(directory, async ({ store }) => {
+    await store.move("d", "new/deeper/d");
+    await store.move("one", "new/deeper/one");
+  });
+  const names = new Set((await recordsIn(directory, TABLES.entries)).map(([key]) => hex(key)));
+  const gone = older.filter(([key]) => !names.has(hex(key)));
+  expect(gone).toHaveLength(2);
+  await withStore(directory, (store) =>
+    store.write(gone.map(([key, value]) => ({ type: "put", key, value }))),
+  );
+  return directory;
+}
+
+const MOVED = [
+  "new",
+  "new/deeper",
+  "new/deeper/d",
+  "new/deeper/d/small",
+  "new/deeper/d/two",
+  "new/deeper/one",
+];
+
+test.concurrent("of two names a repair keeps the one that the sum tells [F-248]", async () => {
+  const directory = await withOlderNames();
+  const lines = await expectMended(directory, [
+    /^repaired records: Of the file names, 8 records are there instead of 6/u,
+  ]);
+  expect(lines).toContainEqual(expect.stringMatching(/^note store: 2 names .*The sums have told/u));
+  expect(await pathsIn(directory)).toEqual(MOVED);
+  expect(equal(await use(directory, ({ store }) => store.read("new/deeper/one")), bytesOf(9000, 1))).toBe(
+    true,
+  );
+  expect(await objectsOf(directory)).toHaveLength(2);
+});
+
+test.concurrent(
+  "of two names a repair keeps the one with the shorter path where no sum tells [F-248]",
+  async () => {
+    const directory = await withOlderNames();
+    const keys = await keysFor(directory, sample.code);
+    const root = new Uint8Array(16);
+    await withStore(directory, async (store) => {
+      const [other] = (await keysOf(store, TABLES.entries)).filter(
+        (key) => key[1] !== recordKey.entries(keys.name, root)[1],
+      );
+      const value = store.get(other ?? root) ?? root;
+      await store.write([{ type: "put", key: recordKey.entry(keys.name, root, "no record"), value }]);
+    });
+    keys.wipe();
+    const repair = await diagnose(directory, { repair: true });
+    expect(repair.verdict, said(repair).join("\n")).toBe("sound");
+    expect(said(repair)).toContainEqual(expect.stringMatching(/^note store: 2 names .*is not known/u));
+    expect(await pathsIn(directory)).toEqual(["d", "d/small", "d/two", "new", "new/deeper", "one"]);
+    expect(await objectsOf(directory)).toHaveLength(2);
+  },
+);
+
+test.concurrent(
+  "what one of two names is taken from, or written over, keeps the other and its content [F-245] [F-248]",
+  async () => {
+    const directory = await withOlderNames();
+    await use(directory, async ({ store }) => {
+      await store.remove("d", { recursive: true });
+      await store.write("one", bytesOf(12_000, 5), { overwrite: true });
+    });
+    expect(await objectsOf(directory)).toHaveLength(3);
+    const repair = await diagnose(directory, { repair: true });
+    expect(repair.verdict, said(repair).join("\n")).toBe("sound");
+    expect(await pathsIn(directory)).toEqual([...MOVED, "one"]);
+    await use(directory, async ({ store }) => {
+      expect((await store.verify()).problems).toEqual([]);
+      expect(equal(await store.read("new/deeper/one"), bytesOf(9000, 1))).toBe(true);
+      expect(equal(await store.read("new/deeper/d/two"), bytesOf(70_000, 2))).toBe(true);
+      expect(equal(await store.read("one"), bytesOf(12_000, 5))).toBe(true);
+    });
+  },
+);
+
+test.concurrent("two names that all sums are right of are told, and mended [F-248]", async () => {
+  const directory = await copyOfSample();
+  await change(directory, async ({ database, keystore }) => {
+    const [kname, root] = [keystore.keys.name, new Uint8Array(16)];
+    await database.change((transaction) => {
+      const d = transaction.get(TABLES.entries, recordKey.entry(kname, root, "d"));
+      const one = transaction.get(TABLES.entries, recordKey.entry(kname, root, "one"));
+      if (d === undefined || one === undefined) throw new Error("no sample");
+      transaction.put(TABLES.entries, recordKey.entry(kname, d.id, "again"), {
+        ...one,
+        dir: d.id,
+        name: "again",
+      });
+      // A directory in itself.
+      transaction.put(TABLES.entries, recordKey.entry(kname, d.id, "d"), { ...d, dir: d.id });
+    });
+  });
+  const repair = await diagnose(directory, { repair: true });
+  expect(repair.verdict, said(repair).join("\n")).toBe("sound");
+  expect(said(repair)).toContainEqual(
+    expect.stringMatching(/^repaired records: 2 names of the file store lead to what another/u),
+  );
+  expect(await pathsIn(directory)).toEqual(["d", "d/small", "d/two", "one"]);
 });
 
 test.concurrent("what was on its way is sorted out by a repair", async () => {

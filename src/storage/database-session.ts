@@ -187,6 +187,13 @@ export class DatabaseSession implements RecordReader {
     return (records) => checkFileTables(records, ground);
   }
 
+  /** Returns the term of a record that is there in the sum of its file table, 32 bytes. */
+  termOf(key: Uint8Array): Uint8Array {
+    const term = this.#hmacOf(key);
+    if (term === undefined) throw new Error("termOf: no such record");
+    return term;
+  }
+
   /** Returns the state's sets as they will be after these changes. */
   setsAfter(changes: readonly SealedChange[]): Map<number, TableSum> {
     return setsAfter(this.#state.sets, changes, this.#keys.set, (key) => this.#hmacOf(key));

@@ -12,6 +12,7 @@ import { encodeRecord, type StateRecord, TABLES } from "../formats/records/table
 import type { FileTable, RecordTable, TableRecords } from "../formats/records/tables.ts";
 import { MAX_COMMIT_BYTES, MAX_COMMIT_CHANGES } from "../limits.ts";
 import { wipe } from "../secret.ts";
+import { type AcceptedFileTables, type AcceptOptions, planAcceptance } from "./accept-tables.ts";
 import { type BelievedTime, believedTime } from "./believed-time.ts";
 import { CommitQueue, type QueuedChange } from "./commit-queue.ts";
 import { DatabaseSession, type FoundRecord, type StorageEvent } from "./database-session.ts";
@@ -37,6 +38,7 @@ import {
   type RootChange,
 } from "./root-change.ts";
 import { isIndexed, operationsOf, sealChanges, type SealedChange } from "./sealed-change.ts";
+import { UNKNOWN_STATE } from "./salvage.ts";
 import { StoreClosedError, type StoreSnapshot } from "./store.ts";
 import { ChangeSet, type RecordReader, type Transaction } from "./transaction.ts";
 import { databaseDirectory } from "./vault-directory.ts";
@@ -129,6 +131,11 @@ export class VaultDatabase implements RecordReader {
     return this.#reader.state;
   }
 
+  /** False in a salvage, which believes no state record: then no table can be compared with what should be there. */
+  get areSumsKnown(): boolean {
+    return this.state !== UNKNOWN_STATE;
+  }
+
   /** The time at this moment as far as the clock is believed; warns once of a clock that is not. */
   time(): BelievedTime {
     const { clock, isSalvage } = this.#options;
@@ -187,29 +194,24 @@ export class VaultDatabase implements RecordReader {
 
   /**
    * Takes the file records that open for all that there are, alone between two commits: those that do not are
-   * deleted. What was lost stays lost; what is left can be checked again.
-   * @returns how many were deleted. @throws IoError.
+   * deleted, in one batch with what they make doubtful. What was lost stays lost; what is left can be checked again.
+   * @returns what was deleted. @throws IoError.
    */
-  acceptFileTables(): Promise<number> {
+  acceptFileTables(options: AcceptOptions): Promise<AcceptedFileTables> {
     return this.#queue.alone(async () => {
       const session = this.#session ?? (await this.#load(true));
-      const checks = await session.fileTableCheck()(session.store.inner);
-      const lost = checks.flatMap(({ unreadable }) => unreadable);
-      if (checks.every(({ isSound }) => isSound)) return 0;
+      const planned = await planAcceptance(session, options);
+      if (planned === undefined) return { lost: 0, unlisted: 0, doubled: 0, areStayingProven: true };
       await this.#options.beforeCommit();
       const witness = await this.#headers.settle();
-      const sets = new Map(session.state.sets);
-      for (const { table, readable } of checks) {
-        if (readable.count === 0) sets.delete(table);
-        else sets.set(table, readable);
-      }
+      const { accepted, deleted, sets } = planned;
       const state = { ...session.state, sequence: session.state.sequence + 1, witness, sets };
       await this.#writeBatch(
         session,
         state,
-        lost.map((key) => ({ key, value: undefined })),
+        deleted.map((key) => ({ key, value: undefined })),
       );
-      return lost.length;
+      return accepted;
     });
   }
 

@@ -417,7 +417,11 @@ export class FileStore {
    */
   async recover(options: StoreCallOptions = {}): Promise<RecoveredStore> {
     assertStoreOptions("call", options);
-    return this.#run(options, (session, signal) => this.#structure.alone(() => recoverLost(session, signal)));
+    return this.#run(options, async (session, signal) => {
+      // What is swept meanwhile must not get a name.
+      await this.#beginning;
+      return this.#structure.alone(() => recoverLost(session, signal));
+    });
   }
 
   /** Makes all that was written with relaxed durability durable. @throws IoError. */

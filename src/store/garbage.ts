@@ -1,15 +1,16 @@
 /**
  * Removes what no name leads to: what removed directories held, and objects that nobody reads any more. Works behind
  * the calls that made it garbage; what is left when the vault closes is done at the next open.
- * Source: docs/format.md#store-garbage [F-240].
+ * Source: docs/format.md#store-garbage [F-240], [F-245].
  * @module
  */
-import { equal } from "../bytes.ts";
+import { equal, hex } from "../bytes.ts";
 import { isCofferError } from "../errors.ts";
 import { type EntryRecord, type GarbageRecord, TABLES } from "../formats/records/tables.ts";
 import type { Transaction } from "../storage/transaction.ts";
 import type { VaultDatabase } from "../storage/vault-database.ts";
 import type { Catalog } from "./catalog.ts";
+import { gatherNamedIds } from "./name-check.ts";
 import type { Objects } from "./objects.ts";
 import type { FileStoreHost } from "./store-ground.ts";
 import type { StoreUse } from "./store-use.ts";
@@ -30,14 +31,28 @@ export interface GarbageGround {
   change<T>(plan: (change: Transaction) => T): Promise<T>;
 }
 
+const ALTERED =
+  "The list of removed files was altered on disk, so nothing of it is removed. Run store.verify, and restore a backup or run coffer doctor --repair.";
+const NAMED =
+  "The list of removed files holds some that still have a name: it is an older one, or names are. What has a name is not removed. Run coffer doctor --repair, or restore a backup.";
+
 export class Garbage {
   readonly #session: GarbageGround;
   #isWanted = false;
-  #hasWarned = false;
+  readonly #told = new Set<string>();
+  /**
+   * True once every content and directory was seen to have one name at most, and those on the list none. Changes of ours
+   * keep that so: what they list loses its one name with the same batch, and what is listed gets none.
+   */
+  #areNamesSingle = false;
   #running: Promise<void> | undefined;
 
   constructor(session: GarbageGround) {
     this.#session = session;
+    session.database.observe((changedKeys) => {
+      // Opened anew, it may hold what it did not before.
+      if (changedKeys === undefined) this.#areNamesSingle = false;
+    });
   }
 
   /** Begins to collect, unless it is being done. Never rejects: what fails is a warning, and done at the next open. */
@@ -75,12 +90,9 @@ export class Garbage {
   }
 
   async #pass(): Promise<void> {
-    const { database, use } = this.#session;
+    const { use } = this.#session;
     if (!(await this.#isListSound())) return;
-    const listed: GarbageRecord[] = [];
-    for await (const { record } of database.records(TABLES.garbage, Uint8Array.of(TABLES.garbage))) {
-      if (record !== undefined) listed.push(record);
-    }
+    const listed = await this.#listed();
     for (const { id } of listed.filter(({ kind }) => kind === "directory")) {
       if (!use.isStaged(id)) await this.#clearDirectory(id);
     }
@@ -88,18 +100,50 @@ export class Garbage {
     while (contents.length > 0) await this.#removeObjects(contents.splice(0, OBJECTS));
   }
 
+  /** What is on the list, and has no name [F-245]. */
+  async #listed(): Promise<readonly GarbageRecord[]> {
+    const { database, ended } = this.#session;
+    const before = await this.#list();
+    if (before.length === 0 || this.#areNamesSingle) return before;
+    // Said before it is known, so that a database that is opened anew meanwhile takes it back.
+    this.#areNamesSingle = true;
+    let isProven = false;
+    try {
+      const names = await gatherNamedIds(database, ended);
+      // Read after the names: what had none then gets none, and what lost its name since waits for the next pass.
+      const listed = await this.#list();
+      const unnamed = listed.filter(({ id }) => !names.has(id));
+      isProven = names.areSingle && unnamed.length === listed.length;
+      const known = new Set(before.map(({ id }) => hex(id)));
+      if (listed.some(({ id }) => names.has(id) && known.has(hex(id)))) this.#warn(NAMED);
+      return unnamed;
+    } finally {
+      if (!isProven) this.#areNamesSingle = false;
+    }
+  }
+
+  async #list(): Promise<GarbageRecord[]> {
+    const listed: GarbageRecord[] = [];
+    const { database } = this.#session;
+    for await (const { record } of database.records(TABLES.garbage, Uint8Array.of(TABLES.garbage))) {
+      if (record !== undefined) listed.push(record);
+    }
+    return listed;
+  }
+
   /** Of an older list, put back, files would be removed that have their names still. */
   async #isListSound(): Promise<boolean> {
-    const { database, ended, host } = this.#session;
+    const { database, ended } = this.#session;
     const [check] = await database.checkFileTables(() => ended.throwIfAborted(), TABLES.garbage);
     if (check === undefined || check.isSound) return true;
-    if (!this.#hasWarned) {
-      this.#hasWarned = true;
-      const message =
-        "The list of removed files was altered on disk, so nothing of it is removed. Run store.verify, and restore a backup or run coffer doctor --repair.";
-      host.report({ type: "damage", message });
-    }
+    this.#warn(ALTERED);
     return false;
+  }
+
+  #warn(message: string): void {
+    if (this.#told.has(message)) return;
+    this.#told.add(message);
+    this.#session.host.report({ type: "damage", message });
   }
 
   /** What a directory held is garbage in turn, and found by the next pass. */

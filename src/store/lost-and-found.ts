@@ -1,16 +1,17 @@
 /**
  * Gives what has lost its name, or its record, one again: an object carries its own data key, so the vault's CMKs tell
  * what it is. Nothing is removed, and nothing that has a name gets another one.
- * Source: docs/format.md#store-objects [F-239], #store-verification [F-243].
+ * Source: docs/format.md#store-objects [F-239], #store-verification [F-243], [F-247].
  * @module
  */
 import { fromHex, hex } from "../bytes.ts";
-import { isCofferError } from "../errors.ts";
+import { CofferError } from "../errors.ts";
 import { type ContentRecord, TABLES } from "../formats/records/tables.ts";
 import { FileReferences } from "../keystore/file-references.ts";
 import { damagedEntries } from "./listing.ts";
 import { learnContent } from "./read-content.ts";
 import type { StoreSession } from "./store-session.ts";
+import { settleIncoming } from "./sweep-incoming.ts";
 
 /** The directory that takes up what has no name. */
 const LOST_AND_FOUND = "lost+found";
@@ -56,23 +57,36 @@ class Recovery {
     for (const [id, size] of this.#references.withoutContent) await this.#rejoin(id, size);
     const folder = freeFolder(this.#session);
     for (const id of await this.#nameless()) await this.#attachContent(folder, id);
+    for (const id of await this.#namelessIncoming()) await this.#attachIncoming(folder, id);
     for (const id of this.#references.lostDirectories) await this.#attachDirectory(folder, id);
+    await settleIncoming(this.#session);
     return { rejoined: this.#rejoined, attached: this.#attached, unopened: this.#unopened };
   }
 
   /** Contents that have a record and no name, and objects that have neither. */
   async #nameless(): Promise<ReadonlySet<string>> {
     const { use, objects } = this.#session;
-    const { contents, garbage } = this.#references.objects;
     const found = new Set(this.#references.withoutEntry);
     for await (const stored of objects.stored()) {
-      for (const name of stored.objects.map(({ id }) => hex(id))) {
-        const isKnown = contents.has(name) || garbage.has(name) || this.#references.withoutContent.has(name);
-        if (!isKnown) found.add(name);
-      }
+      for (const { id } of stored.objects) if (!this.#isKnown(hex(id))) found.add(hex(id));
     }
     for (const id of found) if (use.isWriting(fromHex(id))) found.delete(id);
     return found;
+  }
+
+  /** Objects on their way that have neither record nor name, and that nobody writes. */
+  async #namelessIncoming(): Promise<readonly string[]> {
+    const { use, objects } = this.#session;
+    const incoming = await objects.incoming();
+    return incoming.objects
+      .filter(({ id }) => !use.isWriting(id))
+      .map(({ id }) => hex(id))
+      .filter((id) => !this.#isKnown(id));
+  }
+
+  #isKnown(id: string): boolean {
+    const { contents, garbage } = this.#references.objects;
+    return contents.has(id) || garbage.has(id) || this.#references.withoutContent.has(id);
   }
 
   async #rejoin(id: string, size: number): Promise<void> {
@@ -102,6 +116,16 @@ class Recovery {
     });
   }
 
+  /** One that is damaged is a write that was interrupted. One whose key does not serve goes to where none is removed. */
+  async #attachIncoming(folder: string, id: string): Promise<void> {
+    const learned = await this.#tryToLearn(id);
+    if (!(learned instanceof CofferError)) return this.#attachContent(folder, id);
+    if (learned.code === "COFFER_DAMAGED") return;
+    const { objects } = this.#session;
+    if (!(await objects.isPlaceTaken(fromHex(id)))) await objects.settle(fromHex(id));
+    this.#unopened.push(id);
+  }
+
   async #attachDirectory(folder: string, id: string): Promise<void> {
     this.#signal.throwIfAborted();
     await this.#session.change((change) => {
@@ -113,14 +137,20 @@ class Recovery {
 
   /** Returns undefined for what is not there or does not open. */
   async #learn(id: string): Promise<ContentRecord | undefined> {
+    const learned = await this.#tryToLearn(id);
+    return learned instanceof CofferError ? undefined : learned;
+  }
+
+  /** Returns why an object does not open. @throws IoError. */
+  async #tryToLearn(id: string): Promise<ContentRecord | CofferError> {
     const { host, objects } = this.#session;
     this.#signal.throwIfAborted();
     try {
       return await learnContent(host, objects, fromHex(id), this.#signal);
     } catch (error) {
       this.#signal.throwIfAborted();
-      if (!isCofferError(error) || error.code === "COFFER_IO") throw error;
-      return undefined;
+      if (!(error instanceof CofferError) || error.code === "COFFER_IO") throw error;
+      return error;
     }
   }
 }

@@ -4,18 +4,18 @@
  */
 import { hex } from "../bytes.ts";
 import { IoError } from "../errors.ts";
-import { recordKey } from "../formats/records/record-key.ts";
 import { TABLES } from "../formats/records/tables.ts";
 import type { UnlockedVault } from "../keystore/unlocked-vault.ts";
+import type { FileTableCheck } from "../storage/file-tables.ts";
 import type { Transaction } from "../storage/transaction.ts";
 import type { VaultDatabase } from "../storage/vault-database.ts";
 import { Catalog, hiddenNames } from "./catalog.ts";
 import { Garbage, type GarbageGround } from "./garbage.ts";
-import { settleLeftover } from "./leftover-object.ts";
 import type { Objects } from "./objects.ts";
 import type { FileStoreHost } from "./store-ground.ts";
 import type { StoreUse } from "./store-use.ts";
 import type { RemovedTraces } from "./removed-traces.ts";
+import { removeLeftovers, settleIncoming } from "./sweep-incoming.ts";
 import type { KnownSource } from "./content-source.ts";
 import { type NewContent, type NewContentOptions, writeContent } from "./write-content.ts";
 
@@ -119,8 +119,15 @@ export class StoreSession implements GarbageGround {
    */
   async recover(isAfterCrash: boolean): Promise<void> {
     try {
-      await this.#sweep();
-      if (isAfterCrash) await this.#checkIndex();
+      // Where a record may not be found, nothing is removed for want of one.
+      const isRotten = this.database.rottenBlocks > 0;
+      const unnamed = isRotten ? [] : await settleIncoming(this);
+      if (isAfterCrash || unnamed.length > 0) {
+        const checks = await this.database.checkFileTables(() => this.ended.throwIfAborted());
+        if (isAfterCrash) this.#reportUnsound(checks);
+        await removeLeftovers(this, unnamed, checks);
+      }
+      if (!isRotten && this.database.state.sets.has(TABLES.garbage)) await this.garbage.collect();
     } catch (error) {
       if (this.ended.aborted) return;
       const why = error instanceof Error ? error.message : String(error);
@@ -130,33 +137,10 @@ export class StoreSession implements GarbageGround {
   }
 
   /** After a crash the index is looked through once, as an open does not do that. */
-  async #checkIndex(): Promise<void> {
-    const checks = await this.database.checkFileTables(() => this.ended.throwIfAborted());
+  #reportUnsound(checks: readonly FileTableCheck[]): void {
     if (checks.every(({ isSound }) => isSound)) return;
     const message =
       "Names of the file store were altered, lost or mixed with older ones on disk. Run store.verify, and restore a backup or run coffer doctor --repair.";
-    this.host.report({ type: "damage", message });
-  }
-
-  async #sweep(): Promise<void> {
-    // Where a record may not be found, nothing is removed for want of one.
-    if (this.database.rottenBlocks > 0) return;
-    const { objects } = await this.objects.incoming();
-    for (const { id } of objects) {
-      if (this.ended.aborted) return;
-      // A write that began meanwhile is no leftover.
-      if (this.use.isWriting(id)) continue;
-      const key = recordKey.content(this.unlocked.keystore.keys.name, id);
-      const content = this.database.get(TABLES.contents, key);
-      if (content === undefined) await this.objects.removeIncoming(id);
-      else if (!(await settleLeftover(this.objects, content))) this.#reportTwice(id);
-    }
-    if (this.database.state.sets.has(TABLES.garbage)) await this.garbage.collect();
-  }
-
-  #reportTwice(id: Uint8Array): void {
-    const name = this.objects.nameOf(this.objects.pathOf(id));
-    const message = `A file of the store lies in two places (${name}, and the same name in incoming), and neither is the one that was written. Both were left: put the right one back from a copy, or restore a backup.`;
     this.host.report({ type: "damage", message });
   }
 

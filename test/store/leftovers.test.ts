@@ -1,8 +1,9 @@
 import { copyFile, readdir, readFile, rename, symlink, truncate, unlink, writeFile } from "node:fs/promises";
-import { basename, join } from "node:path";
+import { basename, dirname, join } from "node:path";
 import { expect, test } from "vitest";
+import type { StoreEntry, StoreOperation } from "../../src/storage/store.ts";
 import type { VaultNotice } from "../../src/vault-events.ts";
-import { bytesOf, objectsOf, type StoreGround, storeGround } from "./store-ground.ts";
+import { bytesOf, objectsOf, type StoreGround, storeGround, withRecords } from "./store-ground.ts";
 
 const CONTENT = bytesOf(150_000);
 
@@ -107,4 +108,77 @@ test("what no record names goes from incoming, and stays in objects [F-238] [F-2
   await ground.vault.close();
   expect(await objectsOf(ground.directory)).toEqual([stored]);
   await unlink(stored);
+});
+
+const CONTENTS = 0x21;
+
+/** A closed vault whose one object is on its way still, and whose record of it `change` changes. */
+async function onItsWay(change: (record: StoreEntry) => StoreOperation): Promise<Planted> {
+  const from = await planted();
+  await rename(from.stored, from.incoming);
+  await withRecords(from.ground, async (store, ofTable) => {
+    const records = ofTable(CONTENTS);
+    expect(records).toHaveLength(1);
+    await store.write(records.map(change));
+  });
+  return from;
+}
+
+const lost = ([key]: StoreEntry): StoreOperation => ({ type: "delete", key });
+
+const altered = ([key, value]: StoreEntry): StoreOperation => {
+  value[value.length - 1] = (value.at(-1) as number) ^ 1;
+  return { type: "put", key, value };
+};
+
+test("what is on its way stays while its record is lost, is told, and recovered under its name [F-238] [F-247]", async () => {
+  const from = await onItsWay(lost);
+  const { ground, stored, incoming } = from;
+  const notices = await reopened(from);
+  await expect.poll(() => notices.map(({ type }) => type)).toEqual(["damage"]);
+  expect(notices[0]?.message).toContain("incoming");
+  await ground.vault.close();
+  expect(await readdir(dirname(incoming))).toEqual([basename(incoming)]);
+  const vault = await ground.reopen();
+  expect(await vault.store.recover()).toEqual({ rejoined: 1, attached: [], unopened: [] });
+  expect(await objectsOf(ground.directory)).toEqual([stored]);
+  expect(Buffer.compare(await vault.store.read("only.bin"), CONTENT)).toBe(0);
+});
+
+test("what is on its way stays while its record does not open [F-238]", async () => {
+  const from = await onItsWay(altered);
+  const { ground, incoming } = from;
+  const notices = await reopened(from);
+  await expect.poll(() => notices.map(({ type }) => type)).toEqual(["damage"]);
+  await ground.vault.close();
+  expect(await readdir(dirname(incoming))).toEqual([basename(incoming)]);
+});
+
+test("what is on its way and has neither record nor name stays, and comes to lost+found [F-238] [F-247]", async () => {
+  const { ground, stored } = await onItsWay(lost);
+  await withRecords(ground, async (store, ofTable) => store.write(ofTable(0x20).map(lost)));
+  const vault = await ground.reopen();
+  const path = `lost+found/${basename(stored, ".cof")}`;
+  expect(await vault.store.recover()).toEqual({ rejoined: 0, attached: [path], unopened: [] });
+  expect(await objectsOf(ground.directory)).toEqual([stored]);
+  expect(Buffer.compare(await vault.store.read(path), CONTENT)).toBe(0);
+});
+
+test("what is on its way, nameless, under a key that does not serve goes where nothing is removed [F-247]", async () => {
+  const ground = await storeGround();
+  const { keyMetadata } = await ground.vault.kms.createKey({});
+  const { keyId } = keyMetadata;
+  await ground.vault.store.write("only.bin", CONTENT, { keyId });
+  await ground.vault.kms.disableKey({ keyId });
+  const [stored] = (await objectsOf(ground.directory)) as [string];
+  await rename(stored, join(ground.directory, "incoming", basename(stored)));
+  await withRecords(ground, async (store, ofTable) =>
+    store.write([...ofTable(0x20), ...ofTable(CONTENTS)].map(lost)),
+  );
+  const vault = await ground.reopen();
+  const id = basename(stored, ".cof");
+  expect(await vault.store.recover()).toEqual({ rejoined: 0, attached: [], unopened: [id] });
+  expect(await objectsOf(ground.directory)).toEqual([stored]);
+  await vault.kms.enableKey({ keyId });
+  expect(await vault.store.recover()).toMatchObject({ attached: [`lost+found/${id}`] });
 });
