@@ -30,13 +30,8 @@ import {
   openObject,
   type StoredFile,
 } from "./read-content.ts";
-import {
-  reencryptContents,
-  type ReencryptedFiles,
-  type StoreRenewOptions,
-  rewrapContents,
-  type RewrappedStore,
-} from "./renew-contents.ts";
+import { reencryptContents, type ReencryptedFiles } from "./reencrypt-contents.ts";
+import { type StoreRenewOptions, rewrapContents, type RewrappedStore } from "./renew-contents.ts";
 import { RemovedTraces } from "./removed-traces.ts";
 import { salvageStream } from "./salvage-stream.ts";
 import type { FileStoreHost } from "./store-ground.ts";
@@ -368,7 +363,8 @@ export class FileStore {
    * interrupted is made again. What is moved, copied or encrypted anew meanwhile is no exception: when the promise
    * resolves, no file that was there is under the old key. Waits for a backup that holds the files, and a backup waits for it: what seals a file
    * must be in the same backup. Who had an old data key keeps it: see {@link FileStore.reencrypt}.
-   * @throws NotFoundError for a key, KeyDisabledError, InvalidKeyStateError.
+   * @throws NotFoundError for a key, KeyDisabledError, InvalidKeyStateError. @throws DamagedError for contents and names
+   *   that are missing or damaged, once all others are done: `reason` of the first, and `count`.
    */
   async rewrapAll(options: StoreRenewOptions = {}): Promise<RewrappedStore> {
     assertStoreOptions("rewrapAll", options);
@@ -384,7 +380,8 @@ export class FileStore {
    * the old content or the new one, at any moment. It stays under the CMK that it is under, or goes, with `keyId`, under
    * another one. What is moved away meanwhile is encrypted anew as well: when the promise resolves, no file has a data
    * key that one of these had when the call began.
-   * @param path `""` for all files. @throws NotFoundError, KeyDisabledError, InvalidKeyStateError.
+   * @param path `""` for all files. @throws NotFoundError, KeyDisabledError, InvalidKeyStateError. @throws DamagedError
+   *   as {@link FileStore.rewrapAll}.
    */
   async reencrypt(path: string, options: StoreRenewOptions = {}): Promise<ReencryptedFiles> {
     assertStoreOptions("reencrypt", options);
