@@ -2,7 +2,7 @@
  * `vault.store`: an encrypted tree of files in the vault.
  * @module
  */
-import { ReadableStream } from "node:stream/web";
+import type { ReadableStream } from "node:stream/web";
 import { anySignal } from "../envelope/envelope-ground.ts";
 import { assertPath } from "../envelope/file-options.ts";
 import { InvalidArgumentError } from "../errors.ts";
@@ -12,6 +12,7 @@ import { parseStorePath } from "../formats/store-path.ts";
 import type { UnlockedVault } from "../keystore/unlocked-vault.ts";
 import { redact } from "../secret.ts";
 import { hiddenNames, nothingThere } from "./catalog.ts";
+import { closingStream } from "./closing-stream.ts";
 import { type ContentSource, sourceOf } from "./content-source.ts";
 import { copyTree } from "./copy-tree.ts";
 import type { ExportedTree, StoreExportOptions } from "./export-options.ts";
@@ -157,6 +158,7 @@ export class FileStore {
 
   /**
    * Returns a file's content, or a range of it, as a stream. A failure ends it with an error, never with a clean end.
+   * Read it to its end or cancel it: until then, or until its memory is collected, the file stays open.
    * @throws NotFoundError, RangeError.
    */
   async readStream(path: string, options: StoreReadOptions = {}): Promise<ReadableStream<Uint8Array>> {
@@ -171,9 +173,9 @@ export class FileStore {
       try {
         // Checks the range as well.
         const plain = file.stream(range);
-        if (onDamage === undefined) return closing(plain, file, signal);
+        if (onDamage === undefined) return closingStream(plain, file, signal);
         await plain.cancel();
-        return closing(salvageStream(file, range, onDamage), file, signal);
+        return closingStream(salvageStream(file, range, onDamage), file, signal);
       } catch (error) {
         await file.close();
         throw error;
@@ -626,47 +628,6 @@ async function isEmpty(session: StoreSession, directoryId: Uint8Array): Promise<
   // A record that does not open is something, too.
   for await (const _ of database.records(TABLES.entries, catalog.entriesOf(directoryId))) return false;
   return true;
-}
-
-/** Closes the file when the stream ends, however it does, and ends the stream with an error when the signal aborts. */
-function closing(
-  stream: ReadableStream<Uint8Array>,
-  file: StoredFile,
-  signal: AbortSignal,
-): ReadableStream<Uint8Array> {
-  const reader = stream.getReader();
-  let onAbort = (): void => undefined;
-  const close = async (): Promise<void> => {
-    signal.removeEventListener("abort", onAbort);
-    await file.close();
-  };
-  return new ReadableStream<Uint8Array>(
-    {
-      start(controller) {
-        onAbort = () => {
-          controller.error(signal.reason);
-          void close();
-        };
-        if (signal.aborted) onAbort();
-        else signal.addEventListener("abort", onAbort, { once: true });
-      },
-      async pull(controller) {
-        try {
-          const { value, done } = await reader.read();
-          signal.throwIfAborted();
-          if (!done) return controller.enqueue(value);
-          await close();
-          signal.throwIfAborted();
-          controller.close();
-        } catch (error) {
-          await close();
-          throw error;
-        }
-      },
-      cancel: close,
-    },
-    { highWaterMark: 0 },
-  );
 }
 
 function noEntry(): InvalidArgumentError {
