@@ -1,3 +1,5 @@
+import { writeFile } from "node:fs/promises";
+import { join } from "node:path";
 import { Readable } from "node:stream";
 import { type ReadableStream, type ReadableStreamDefaultReader, TransformStream } from "node:stream/web";
 import { setFlagsFromString } from "node:v8";
@@ -130,3 +132,26 @@ test.each(Object.keys(HOLDERS))(
     }
   },
 );
+
+test("an open file keeps nothing of its streams that were dropped, and ends the others when it is closed", async () => {
+  const { vault, folder } = await storeGround();
+  const content = bytesOf(4_000_000);
+  await vault.store.write("long", content);
+  await writeFile(join(folder, "plain"), content);
+  await vault.encryptFile(join(folder, "plain"), join(folder, "sealed"));
+  for (const file of [await vault.store.open("long"), await vault.openFile(join(folder, "sealed"))]) {
+    const kept = [file.stream().getReader(), file.stream().getReader()];
+    await kept[0]?.read();
+    await collected();
+    const before = process.memoryUsage().arrayBuffers;
+    for (let n = 0; n < 100; n++) {
+      file.stream();
+      if (n % 10 === 0) await file.stream().getReader().read();
+    }
+    await collected();
+    // Each has read a piece of 256 KiB ahead.
+    expect(process.memoryUsage().arrayBuffers - before).toBeLessThan(5_000_000);
+    await file.close();
+    for (const reader of kept) await expect(reader.read()).rejects.toThrow("used after close");
+  }
+});
