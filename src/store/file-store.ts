@@ -112,7 +112,8 @@ export class FileStore {
 
   /**
    * Writes a file, and makes the directories on the way.
-   * @param content bytes, a string (as UTF-8), a stream or other async iterable of bytes, or `{ path }` of a file.
+   * @param content bytes, a string (as UTF-8), a stream or other async iterable of bytes, or `{ path }` of a file. A
+   *   stream is cancelled, one of Node destroyed, when the write ends before it.
    * @throws AlreadyExistsError unless `overwrite`; for a directory always. @throws SourceChangedError, and what the
    *   source throws; then nothing is changed.
    * @example
