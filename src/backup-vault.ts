@@ -58,7 +58,6 @@ export async function backupVault(
         const copied = wanted === undefined ? none() : objectsToBackUp(objects, wanted, signal);
         const file = await DestinationFile.create(opening.fs, destination, overwrite);
         const fileBytes = await write(file, snapshot.backup(head, copied, signal), progress, signal);
-        await progress.finish();
         const createdAt = new Date(head.createdAtMs);
         return { createdAt, recordCount: records, objectCount: wanted?.contents.length ?? 0, fileBytes };
       } finally {
@@ -112,6 +111,9 @@ async function write(
       at += bytes.length;
       progress.add(bytes.length);
     }
+    file.beginFlush();
+    await progress.finish();
+    signal.throwIfAborted();
     await file.publish();
     return at;
   } catch (error) {

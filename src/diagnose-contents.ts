@@ -15,6 +15,7 @@ import type { VaultKeys } from "./keystore/vault-keys.ts";
 import { CopiedDatabase } from "./storage/database-ground.ts";
 import type { DirectoryContents } from "./storage/directory-inspection.ts";
 import type { FileSystem } from "./storage/file-system.ts";
+import { isKeptFor } from "./storage/kept-database.ts";
 import { openSalvagedStore } from "./storage/salvaged-store.ts";
 import { countRottenBlocks } from "./storage/table-checksums.ts";
 import {
@@ -90,9 +91,13 @@ export async function diagnoseContents(options: ContentsOptions): Promise<Conten
 
 async function diagnoseDatabase(options: ContentsOptions): Promise<ContentsDiagnosis> {
   const { fs, directory, header, contents, findings } = options;
-  const name = basename(databaseDirectory(directory, header.database));
+  const database = databaseDirectory(directory, header.database);
+  const name = basename(database);
   // The next open puts kept files back first: it is them that count.
-  const counting = contents.kept.includes(`${name}.keep`) ? `${name}.keep` : name;
+  const isKept =
+    contents.kept.includes(`${name}.keep`) &&
+    (await isKeptFor(fs, database, header.bytes).catch(() => false));
+  const counting = isKept ? `${name}.keep` : name;
   const copy = new CopiedDatabase(fs, join(directory, counting));
   try {
     const { outcome, result, count } = await readCopy(options, copy);

@@ -190,12 +190,12 @@ export class VaultOpening {
     }
   }
 
-  #groundOf({ database }: ParsedHeader): DatabaseGround {
+  #groundOf({ database, bytes }: ParsedHeader): DatabaseGround {
     const path = databaseDirectory(this.directory, database);
     if (this.#isSalvage) return new SalvagedDatabase(path);
     return this.isReadOnly
       ? new CopiedDatabase(this.fs, path)
-      : new KeptDatabase(this.fs, this.directory, path);
+      : new KeptDatabase(this.fs, this.directory, path, bytes);
   }
 
   async #openEngine(

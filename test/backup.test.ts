@@ -204,6 +204,25 @@ test("progress is told, forwards, to the end", async () => {
   expect(told.at(-1)).toEqual({ bytes: 2 * sample.bytes.length, totalBytes: 2 * sample.bytes.length });
 });
 
+test("a listener that throws when all is done ends backup and restore, and leaves nothing", async () => {
+  const folder = await scratch();
+  const file = join(folder, "old.coa");
+  await writeFile(file, "mine");
+  const onProgress = ({ bytes, totalBytes }: FileProgress): void => {
+    if (bytes === totalBytes) throw new Error("enough");
+  };
+  await use(sample.directory, async (vault) => {
+    await expect(vault.backup(file, { onProgress, overwrite: true })).rejects.toThrow("enough");
+    await expect(vault.backup(join(folder, "new.coa"), { onProgress })).rejects.toThrow("enough");
+  });
+  const unlock = recovery(sample.code);
+  await expect(restoreVault(sample.backup, join(folder, "v"), { unlock, onProgress })).rejects.toThrow(
+    "enough",
+  );
+  expect(await readFile(file, "utf8")).toBe("mine");
+  expect(await readdir(folder)).toEqual(["old.coa"]);
+});
+
 test("nothing is replaced: neither a file by a backup, nor a directory by a restore [F-167]", async () => {
   const folder = await scratch();
   const file = join(folder, "taken");

@@ -35,13 +35,16 @@ export function byteStream(step: ByteStep, signal?: AbortSignal): ByteStreamPair
   return { readable, writable };
 }
 
+/** The standard's controller: the declarations of the oldest Node lack its signal, which is there. */
+type InputController = WritableStreamDefaultController & { readonly signal: AbortSignal };
+
 class ByteStream {
   readonly readable: ReadableStream<Uint8Array>;
   readonly writable: WritableStream<Uint8Array>;
   readonly #step: ByteStep;
   readonly #signal: AbortSignal | undefined;
   #output: ReadableStreamDefaultController<Uint8Array> | undefined;
-  #input: WritableStreamDefaultController | undefined;
+  #input: InputController | undefined;
   #resume: (() => void) | undefined;
   #failure: { readonly reason: unknown } | undefined;
   #isEnded = false;
@@ -64,11 +67,13 @@ class ByteStream {
     this.writable = new WritableStream<Uint8Array>(
       {
         start: (controller) => {
-          this.#input = controller;
+          const input = controller as InputController;
+          this.#input = input;
+          // The sink's own abort waits for the write in flight, and that one may wait for a consumer that never comes.
+          input.signal.addEventListener("abort", this.#onInputAbort, { once: true });
         },
         write: (piece) => this.#attempt(() => this.#write(piece)),
         close: () => this.#attempt(() => this.#close()),
-        abort: (reason: unknown) => this.#fail(reason),
       },
       strategy,
     );
@@ -111,6 +116,8 @@ class ByteStream {
       await step();
     } catch (error) {
       this.#fail(error);
+      // What has ended the stream counts, not what it led to.
+      this.#throwFailure();
       throw error;
     }
   }
@@ -130,19 +137,28 @@ class ByteStream {
 
   readonly #onAbort = (): void => this.#fail(this.#signal?.reason);
 
+  /** The input fails by itself then: an error of ours before would make its `abort()` reject. */
+  readonly #onInputAbort = (): void => this.#failOutput(this.#input?.signal.reason);
+
   /** Both sides learn of it. A side that has ended already takes no notice. */
   #fail(reason: unknown): void {
+    if (this.#isEnded) return;
+    this.#failOutput(reason);
+    this.#input?.error(reason);
+  }
+
+  #failOutput(reason: unknown): void {
     if (this.#isEnded) return;
     this.#failure = { reason };
     this.#end();
     this.#output?.error(reason);
-    this.#input?.error(reason);
     this.#resume?.();
   }
 
   #end(): void {
     this.#isEnded = true;
     this.#signal?.removeEventListener("abort", this.#onAbort);
+    this.#input?.signal.removeEventListener("abort", this.#onInputAbort);
     this.#step.end();
   }
 }

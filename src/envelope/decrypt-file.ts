@@ -11,6 +11,7 @@ import type { KeyAccess } from "./key-access.ts";
 import { type OpenedEnvelope, openEnvelope } from "./open-envelope.ts";
 import { Progress } from "./progress.ts";
 import { closeMeanwhile, openSource, type SourceFile } from "./source-file.ts";
+import { StaleTemporaries } from "./temporary-names.ts";
 
 /** What was written. */
 export interface DecryptedFile {
@@ -20,7 +21,8 @@ export interface DecryptedFile {
 
 /**
  * Decrypts one file into another, of mode 0600, which is durable when the promise resolves. When it rejects, nothing
- * is left, and what was there before is as it was.
+ * is left, and what was there before is as it was. Plaintext that a killed process left for this destination is removed
+ * where that is certain.
  * @throws InvalidCiphertextError, one answer for whatever is wrong once a key is involved. @throws AlreadyExistsError,
  *   InvalidArgumentError, UnsupportedFormatError, WrongSecretError, SourceChangedError, IoError.
  */
@@ -40,13 +42,17 @@ export async function decryptFileWith(
     const opened = await openEnvelope(source, { access, context, report: ground.report, signal });
     wipe(opened.dek);
     try {
+      // Plaintext that a killed process has left.
+      await new StaleTemporaries(ground.fs).remove(paths.destination);
       const destination = await DestinationFile.create(ground.fs, paths.destination, overwrite);
       try {
         const progress = new Progress(options.onProgress, opened.plan.plaintextBytes);
         await decryptBody(ground, { source, opened, destination, progress, signal });
+        destination.beginFlush();
+        await progress.finish();
+        signal?.throwIfAborted();
         closeMeanwhile(source);
         await destination.publish();
-        await progress.finish();
         return { plaintextBytes: opened.plan.plaintextBytes };
       } catch (error) {
         await destination.discard();

@@ -2,9 +2,7 @@
  * A file that is written beside its place and appears there whole, or not at all.
  * @module
  */
-import { randomBytes } from "node:crypto";
-import { basename, dirname, join } from "node:path";
-import { hex } from "../bytes.ts";
+import { dirname } from "node:path";
 import { AlreadyExistsError, InvalidArgumentError } from "../errors.ts";
 import { publishTemporary, syncFolder } from "../storage/atomic-file.ts";
 import {
@@ -17,9 +15,7 @@ import {
   UnexpectedFileError,
 } from "../storage/file-system.ts";
 import { ioError } from "../storage/io-error.ts";
-
-/** At most four bytes each, and file systems take 255 in a name. */
-const TEMPORARY_NAME_CHARACTERS = 48;
+import { temporaryPathFor } from "./temporary-names.ts";
 
 export interface DestinationOptions {
   /** Replace what is there; else it is refused. */
@@ -79,9 +75,7 @@ export class DestinationFile {
 
   /** Makes the temporary file, empty, with mode 0600. @throws IoError. */
   static async create(fs: FileSystem, path: string, overwrite: boolean): Promise<DestinationFile> {
-    // A name of full length has no room for more.
-    const beginning = Array.from(basename(path)).slice(0, TEMPORARY_NAME_CHARACTERS).join("");
-    const temporaryPath = join(dirname(path), `${beginning}.${hex(randomBytes(8))}.tmp`);
+    const temporaryPath = await temporaryPathFor(path);
     try {
       const handle = await fs.open(temporaryPath, "create", FILE_MODE);
       try {

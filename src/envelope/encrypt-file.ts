@@ -59,11 +59,11 @@ export async function encryptFileWith(
         const work = { plan, end: plan.segments, source, destination, segments, progress, signal };
         await workOnBody(ground, { ...work, preface: bytes });
         destination.beginFlush();
+        await progress.finish();
         await assertUnchanged(ground.fs, source);
         signal?.throwIfAborted();
         closeMeanwhile(source);
         await destination.publish();
-        await progress.finish();
         return { plaintextBytes: plan.plaintextBytes, encryptedBytes: encryptedBytes(bytes.length, plan) };
       } finally {
         segments.close();

@@ -22,6 +22,13 @@ export function fileFailure(error: unknown, segment?: number): unknown {
   return error;
 }
 
+/** The path leads to another file than the one whose keys were changed, or to none. */
+export function replacedMeanwhile(): SourceChangedError {
+  return new SourceChangedError(
+    "The encrypted file was replaced, moved or removed while its keys were changed. What its path leads to now has not got the change; look at it, and try again.",
+  );
+}
+
 /** The source has another length, time or identity than when the work began, or gives fewer bytes. */
 export function sourceChanged(): SourceChangedError {
   return new SourceChangedError(

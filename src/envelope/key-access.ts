@@ -143,6 +143,11 @@ export function slotAccess(
       let secret = secrets.get(name);
       try {
         secret ??= await wayIn.secretFor(asParsedSlot(entry), contextOf(binding));
+        if (isEnded) {
+          // Nobody would wipe it later.
+          wipe(secret);
+          throw usedTwice();
+        }
         secrets.set(name, secret);
         return { dek: openSlotEntry(secret, binding.fileId, entry) };
       } catch (error) {

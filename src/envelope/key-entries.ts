@@ -7,9 +7,11 @@
 import { InvalidArgumentError, LimitExceededError, NotFoundError } from "../errors.ts";
 import { type KeyEntry, keyEntryId, MAX_KEY_ENTRIES } from "../formats/key-area.ts";
 import { wipe } from "../secret.ts";
+import { hasErrno } from "../storage/file-system.ts";
 import { ioError } from "../storage/io-error.ts";
 import { makeArea } from "./beginning.ts";
 import type { EnvelopeGround } from "./envelope-ground.ts";
+import { replacedMeanwhile } from "./file-failures.ts";
 import type { ContextOptions } from "./file-options.ts";
 import { inFileTurn } from "./file-turns.ts";
 import type { FileBinding, KeyAccess } from "./key-access.ts";
@@ -21,15 +23,22 @@ export interface RewrapOptions extends ContextOptions {
   readonly removeOthers?: boolean | undefined;
 }
 
+/** For whoever may move the file himself meanwhile, and lets nobody replace it. */
+interface OwnFileOptions {
+  /** Leaves out the look at the path at the end. @defaultValue false */
+  readonly mayBeMoved?: boolean;
+}
+
 /**
  * Replaces the entry that `access` opens by a new one of `access`. The body stays byte for byte; the old entry is in
  * neither area when the promise resolves. Who had the data key keeps it.
+ * @throws SourceChangedError when the path leads to another file by then; so do the other changes.
  */
 export async function rewrapFileWith(
   ground: EnvelopeGround,
   access: KeyAccess,
   path: string,
-  options: RewrapOptions,
+  options: RewrapOptions & OwnFileOptions,
 ): Promise<void> {
   await changeEntries(ground, access, path, options, async (opened, binding) => {
     const entry = await access.wrap(opened.dek, binding);
@@ -92,10 +101,10 @@ async function changeEntries(
   { fs, report }: EnvelopeGround,
   access: KeyAccess,
   path: string,
-  options: ContextOptions,
+  options: ContextOptions & OwnFileOptions,
   plan: Plan,
 ): Promise<void> {
-  const { signal, encryptionContext } = options;
+  const { signal, encryptionContext, mayBeMoved = false } = options;
   signal?.throwIfAborted();
   const file = await openForUpdate(fs, path);
   const change = async (): Promise<void> => {
@@ -108,6 +117,7 @@ async function changeEntries(
       signal?.throwIfAborted();
       // From here on it is done to the end: half of a change would leave the old entry behind.
       await writeAreas(file, opened, bytes);
+      if (!mayBeMoved) await assertInPlace(fs, file);
     } finally {
       wipe(opened.dek);
       opened.segments.close();
@@ -144,6 +154,17 @@ async function writeAreas(
   } catch (error) {
     throw ioError(error, "write the key areas", path);
   }
+}
+
+/** What takes the file's place waits for no turn, and a change of a file that nobody finds any more is none. */
+async function assertInPlace(fs: EnvelopeGround["fs"], { path, stats }: SourceFile): Promise<void> {
+  try {
+    const { device, inode } = await fs.stat(path);
+    if (device === stats.device && inode === stats.inode) return;
+  } catch (error) {
+    if (!hasErrno(error, "ENOENT", "ENOTDIR")) throw ioError(error, "look at the encrypted file", path);
+  }
+  throw replacedMeanwhile();
 }
 
 function isSameId(a: KeyEntry, b: KeyEntry): boolean {

@@ -13,6 +13,10 @@ export interface FileProgress {
   readonly totalBytes: number;
 }
 
+/**
+ * Is told how far a work is. The last call, of all bytes, comes when everything is written and before the result gets
+ * its name: what a listener throws ends the work at that moment as at any other, and the work may still fail after it.
+ */
 export type ProgressListener = (progress: FileProgress) => void;
 
 /** What a listener throws ends the work, as its result. */
@@ -33,7 +37,7 @@ export class Progress {
     if (this.#bytes < this.#totalBytes && this.#waitMs() <= 0) this.#tell();
   }
 
-  /** Tells that all is done, once it is true of the destination too. */
+  /** Tells that all is done. Called before the result gets its name: a listener that throws must leave nothing. */
   async finish(): Promise<void> {
     if (this.#listener === undefined) return;
     // A timer may be a little early.

@@ -154,6 +154,7 @@ export class VaultFiles {
    * Puts a file under another CMK, without touching its body: the entry that opened is replaced. Killed at any moment,
    * the file still opens; when the promise resolves, the old entry is gone. Who had the data key keeps it. In this process
    * it waits for other changes of the same file; let no other process change it at the same moment.
+   * @throws SourceChangedError when the file was replaced, moved or removed meanwhile.
    */
   async rewrapFile(path: string, options: RewrapFileOptions = {}): Promise<void> {
     assertPath("path", path);
@@ -166,6 +167,7 @@ export class VaultFiles {
    * Lets somebody else open the file too: by a passphrase or a token without this vault, or under another of its keys.
    * Up to eight entries. Who can open a file can change its entries: share with people who are trusted with it. Waits
    * as {@link VaultFiles.rewrapFile} does.
+   * @throws SourceChangedError as {@link VaultFiles.rewrapFile} does.
    * @returns the id of the new entry, for {@link VaultFiles.unshareFile}.
    */
   async shareFile(path: string, options: ShareFileOptions): Promise<{ readonly entry: string }> {
@@ -185,7 +187,7 @@ export class VaultFiles {
 
   /**
    * Removes an entry, as fileInfo names it. Who had the data key keeps it. Waits as {@link VaultFiles.rewrapFile} does.
-   * @throws NotFoundError. @throws InvalidArgumentError reason `last-entry`.
+   * @throws NotFoundError, SourceChangedError. @throws InvalidArgumentError reason `last-entry`.
    */
   async unshareFile(path: string, entry: string, options: ReadFileOptions = {}): Promise<void> {
     assertPath("path", path);

@@ -32,6 +32,6 @@ export const enableKeyRotation: ChangingOperation<EnableKeyRotationParameters, v
     const key = keyOfId("enableKeyRotation", keystore, keyId, transaction);
     assertRotates(key);
     const rotateEvery = rotationPeriodInDays * MS_PER_DAY;
-    putKey(transaction, keystore.keys, { ...key, rotateEvery, rotateAt: transaction.nowMs + rotateEvery });
+    putKey(transaction, keystore.keys, { ...key, rotateEvery, rotateAt: transaction.latestMs + rotateEvery });
   },
 };

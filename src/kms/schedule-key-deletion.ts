@@ -45,7 +45,7 @@ export const scheduleKeyDeletion: ChangingOperation<
   plan(keystore, { keyId, pendingWindowInDays = DEFAULT_DELETION_DAYS }, transaction) {
     const key = keyOfId("scheduleKeyDeletion", keystore, keyId, transaction);
     if (key.protected === true) throw isProtected(formatKeyId(key.id));
-    const deleteAt = transaction.nowMs + pendingWindowInDays * MS_PER_DAY;
+    const deleteAt = transaction.latestMs + pendingWindowInDays * MS_PER_DAY;
     putKey(transaction, keystore.keys, {
       ...key,
       state: "PendingDeletion",

@@ -10,12 +10,16 @@ import type { StateRecord } from "../formats/records/tables.ts";
 const MAX_LEAP_MS = 400 * MS_PER_DAY;
 /** How much further on a later session must find it, to believe it. */
 const LEAP_CONFIRMED_MS = MS_PER_DAY;
+/** What a Date holds, less the longest rotation period and deletion window. */
+const LAST_MS = 8_640_000_000_000_000 - 10_000 * MS_PER_DAY;
 
 export interface BelievedTime {
   /** The clock as read, ms since 1970. */
   readonly clockMs: number;
   /** The time of a change at this moment: never before that of the last one. */
   readonly nowMs: number;
+  /** The later of `nowMs` and the clock, believed or not, within what a Date holds with the longest waiting time. */
+  readonly latestMs: number;
   /** False while the clock is before the last change, or too far ahead: then nothing falls due. */
   readonly isBelieved: boolean;
   /** What the state is to say of a clock too far ahead; undefined when there is nothing to say. */
@@ -33,15 +37,19 @@ export function believedTime(
 ): BelievedTime {
   const reading = Math.floor(clockMs);
   if (!Number.isSafeInteger(reading) || reading < time) {
-    return { clockMs, nowMs: time, isBelieved: false, leap: undefined };
+    return { clockMs, nowMs: time, latestMs: time, isBelieved: false, leap: undefined };
   }
-  if (reading - time <= MAX_LEAP_MS) return { clockMs, nowMs: reading, isBelieved: true, leap: undefined };
+  const latestMs = Math.max(time, Math.min(reading, LAST_MS));
+  if (reading - time <= MAX_LEAP_MS) {
+    return { clockMs, nowMs: reading, latestMs, isBelieved: true, leap: undefined };
+  }
   const isConfirmed = leap !== undefined && leap === earlierLeap && reading >= leap + LEAP_CONFIRMED_MS;
-  if (isConfirmed) return { clockMs, nowMs: reading, isBelieved: true, leap: undefined };
+  if (isConfirmed) return { clockMs, nowMs: reading, latestMs, isBelieved: true, leap: undefined };
   // A smaller leap takes the place of a larger one, which a wrong clock left and no right clock would ever reach.
   return {
     clockMs,
     nowMs: time,
+    latestMs,
     isBelieved: false,
     leap: leap === undefined ? reading : Math.min(leap, reading),
   };

@@ -1,12 +1,23 @@
 /**
  * The database's files as they were before an open. LevelDB rewrites its directory merely by opening it, so they
  * get second names in `db-N.keep` first; a failed check puts them back, and the first commit drops them.
- * The folder is made and dropped under another name: under its own it is always whole.
+ * The folder is made and dropped under another name: under its own it is always whole. It says under which header it
+ * was made: nothing is committed while it is there, so that one of another header has come back from elsewhere, by a copy
+ * program for instance, and is not put back over newer files.
  * Source: docs/format.md#open [F-129].
  * @module
  */
+import { createHash } from "node:crypto";
 import { join } from "node:path";
-import { type DirectoryEntry, DIRECTORY_MODE, type FileSystem, hasErrno } from "./file-system.ts";
+import { equal, utf8 } from "../bytes.ts";
+import { unlinkIfPresent, writeTemporary } from "./atomic-file.ts";
+import {
+  type DirectoryEntry,
+  DIRECTORY_MODE,
+  type FileSystem,
+  hasErrno,
+  UnexpectedFileError,
+} from "./file-system.ts";
 import { ioError } from "./io-error.ts";
 import type { DatabaseGround } from "./database-ground.ts";
 
@@ -14,6 +25,10 @@ const KEPT = ".keep";
 const MAKING = ".keep-new";
 const DROPPING = ".keep-old";
 const FAILED = ".failed";
+const STALE = ".keep-stale";
+/** In the folder: SHA-256 of the header, in hexadecimal digits. */
+const HEADER_NAME = "HEADER";
+const MAX_MARK_BYTES = 256;
 /** Where LevelDB's own repair puts things. */
 const REPAIR_FOLDER = "lost";
 /** Never opened: closing it would drop LevelDB's lock on it. */
@@ -21,7 +36,7 @@ const LEVEL_LOCK = "LOCK";
 
 /** True for the names that this file gives to folders beside a database. */
 export function isKeptName(name: string): boolean {
-  return /^db-\d+(?:\.keep|\.keep-new|\.keep-old|\.failed)$/u.test(name);
+  return /^db-\d+(?:\.keep|\.keep-new|\.keep-old|\.keep-stale|\.failed)$/u.test(name);
 }
 
 /** Path of the folder in which the files of `db-N` are kept. */
@@ -29,17 +44,34 @@ export function keptFolder(database: string): string {
   return database + KEPT;
 }
 
+/** True for kept files that the next open puts back: they were kept under this header. Errors are those of the calls. */
+export async function isKeptFor(fs: FileSystem, database: string, headerBytes: Uint8Array): Promise<boolean> {
+  try {
+    const mark = await fs.readFile(join(keptFolder(database), HEADER_NAME), { maxBytes: MAX_MARK_BYTES });
+    return equal(mark, markOf(headerBytes));
+  } catch (error) {
+    if (hasErrno(error, "ENOENT", "ENOTDIR") || error instanceof UnexpectedFileError) return false;
+    throw error;
+  }
+}
+
+function markOf(headerBytes: Uint8Array): Uint8Array {
+  return utf8(createHash("sha256").update(headerBytes).digest("hex"));
+}
+
 export class KeptDatabase implements DatabaseGround {
   readonly #fs: FileSystem;
   readonly #directory: string;
   readonly #database: string;
+  readonly #headerBytes: Uint8Array;
   #isKept = false;
 
-  /** @param database path of `db-N`. @param directory the vault's. */
-  constructor(fs: FileSystem, directory: string, database: string) {
+  /** @param database path of `db-N`. @param directory the vault's. @param headerBytes of the header that counts. */
+  constructor(fs: FileSystem, directory: string, database: string, headerBytes: Uint8Array) {
     this.#fs = fs;
     this.#directory = directory;
     this.#database = database;
+    this.#headerBytes = headerBytes;
   }
 
   /**
@@ -48,7 +80,7 @@ export class KeptDatabase implements DatabaseGround {
    */
   async prepare(): Promise<string> {
     try {
-      await this.#putBackIfFound();
+      await this.#judgeFound();
       await this.#removeUnfinished();
       await this.#make();
       return this.#database;
@@ -61,7 +93,8 @@ export class KeptDatabase implements DatabaseGround {
   async abandon(): Promise<void> {
     if (!this.#isKept) return;
     this.#isKept = false;
-    await this.#putBackIfFound();
+    await this.#putBack();
+    await this.#bringStaleBack();
   }
 
   /** Forgets the kept files: what LevelDB has made of them counts from now on. Does nothing the second time. */
@@ -82,8 +115,10 @@ export class KeptDatabase implements DatabaseGround {
       throw ioError(error, "drop the kept database", this.#database);
     }
     this.#isKept = false;
-    // What is left of it is swept at the next open.
-    await fs.removeTree(this.#database + DROPPING).catch(() => undefined);
+    // What is left of them is swept at the next open.
+    for (const suffix of [DROPPING, STALE]) {
+      await fs.removeTree(this.#database + suffix).catch(() => undefined);
+    }
   }
 
   /** After an orderly close nothing needs putting back. */
@@ -107,8 +142,11 @@ export class KeptDatabase implements DatabaseGround {
     ) {
       return;
     }
-    const names = entries.filter(({ kind }) => kind === "file").map(({ name }) => name);
+    const names = entries
+      .filter(({ kind, name }) => kind === "file" && name !== HEADER_NAME)
+      .map(({ name }) => name);
     await fs.mkdir(this.#database + MAKING, DIRECTORY_MODE);
+    await writeTemporary(fs, join(this.#database + MAKING, HEADER_NAME), markOf(this.#headerBytes));
     for (const name of names) {
       // A killed process leaves a batch that can be read and is not durable. LevelDB would write it anew, but these
       // are the files that count until the first commit.
@@ -141,7 +179,27 @@ export class KeptDatabase implements DatabaseGround {
     }
   }
 
-  async #putBackIfFound(): Promise<void> {
+  /** What an open that was killed has kept is put back; what came from elsewhere is laid aside, until this open counts. */
+  async #judgeFound(): Promise<void> {
+    const fs = this.#fs;
+    await this.#bringStaleBack();
+    if (!(await this.#exists(this.#database + KEPT))) return;
+    if (!(await this.#exists(this.#database)) || (await isKeptFor(fs, this.#database, this.#headerBytes))) {
+      return this.#putBack();
+    }
+    await fs.removeTree(this.#database + STALE);
+    await fs.rename(this.#database + KEPT, this.#database + STALE);
+    await fs.syncDirectory(this.#directory);
+  }
+
+  /** Beside files that were kept since, it stays aside. */
+  async #bringStaleBack(): Promise<void> {
+    if (!(await this.#exists(this.#database + STALE)) || (await this.#exists(this.#database + KEPT))) return;
+    await this.#fs.rename(this.#database + STALE, this.#database + KEPT);
+    await this.#fs.syncDirectory(this.#directory);
+  }
+
+  async #putBack(): Promise<void> {
     const fs = this.#fs;
     if (!(await this.#exists(this.#database + KEPT))) return;
     if (await this.#exists(this.#database)) {
@@ -150,6 +208,8 @@ export class KeptDatabase implements DatabaseGround {
     }
     await fs.rename(this.#database + KEPT, this.#database);
     await fs.syncDirectory(this.#directory);
+    // LevelDB passes over it.
+    await unlinkIfPresent(fs, join(this.#database, HEADER_NAME)).catch(() => undefined);
     await fs.removeTree(this.#database + FAILED).catch(() => undefined);
   }
 

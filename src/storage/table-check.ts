@@ -21,10 +21,17 @@ export interface BlockHandle {
   readonly size: number;
 }
 
+/**
+ * False for a table without its end: it was never finished, by a killed process or on a full disk, and LevelDB passes
+ * over it.
+ */
+export function isFinished(bytes: Uint8Array): boolean {
+  return bytes.length >= FOOTER_BYTES && compare(bytes.subarray(-MAGIC.length), MAGIC) === 0;
+}
+
 /** True when reading this table would end the process. One that LevelDB refuses in words is none. */
 export function isFatalTable(bytes: Uint8Array): boolean {
-  // One without its end was never finished, by a killed process or on a full disk, and LevelDB passes over it.
-  if (bytes.length < FOOTER_BYTES || compare(bytes.subarray(-MAGIC.length), MAGIC) !== 0) return false;
+  if (!isFinished(bytes)) return false;
   // Footer: handle of the index of indexes, handle of the index, zeros, magic.
   const footer = bytes.length - FOOTER_BYTES;
   const meta = readHandle(bytes, footer);

@@ -14,6 +14,7 @@ import {
   entryAt,
   FOOTER_BYTES,
   isFatalTable,
+  isFinished,
   MAX_TABLE_BYTES,
   readHandle,
   restartsOf,
@@ -27,7 +28,7 @@ const MASK_DELTA = 0xa282_ead8;
 export interface TableInspection {
   /** Name of one that would end the process. */
   readonly fatal: string | undefined;
-  /** Blocks that are not what LevelDB wrote. */
+  /** Blocks of finished tables that are not what LevelDB wrote. */
   readonly rottenBlocks: number;
 }
 
@@ -36,7 +37,7 @@ export async function inspectTables(fs: FileSystem, directory: string): Promise<
   let rottenBlocks = 0;
   for await (const [name, bytes] of tablesIn(fs, directory)) {
     if (isFatalTable(bytes)) return { fatal: name, rottenBlocks };
-    rottenBlocks += rottenIn(bytes);
+    if (isFinished(bytes)) rottenBlocks += rottenIn(bytes);
   }
   return { fatal: undefined, rottenBlocks };
 }

@@ -21,6 +21,11 @@ export interface RecordReader {
 export interface Transaction extends RecordReader {
   /** The time of this change, in ms since 1970; never falls from one change to the next. */
   readonly nowMs: number;
+  /**
+   * The later of `nowMs` and the clock, also of one that is not believed yet: waiting times are counted from it, so
+   * that none is shorter than was said.
+   */
+  readonly latestMs: number;
   put<T extends RecordTable>(table: T, key: Uint8Array, record: TableRecords[T]): void;
   delete(key: Uint8Array): void;
 }
@@ -36,12 +41,15 @@ export interface Change {
 export class ChangeSet {
   readonly #base: RecordReader;
   readonly #nowMs: number;
+  readonly #latestMs: number;
   readonly #changes = new Map<string, Change>();
   #lengthBytes = 0;
 
-  constructor(base: RecordReader, nowMs: number) {
+  /** @param latestMs see {@link Transaction.latestMs}. */
+  constructor(base: RecordReader, nowMs: number, latestMs: number = nowMs) {
     this.#base = base;
     this.#nowMs = nowMs;
+    this.#latestMs = latestMs;
   }
 
   get changes(): readonly Change[] {
@@ -59,7 +67,7 @@ export class ChangeSet {
 
   /** Runs one plan; when it throws, its changes are dropped and the others stay. */
   plan<T>(run: (transaction: Transaction) => T): T {
-    const layer = new Layer(this.#base, this.#changes, this.#nowMs);
+    const layer = new Layer(this.#base, this.#changes, { nowMs: this.#nowMs, latestMs: this.#latestMs });
     const answer = run(layer);
     for (const [name, change] of layer.own) {
       this.#lengthBytes += lengthOf(change) - lengthOf(this.#changes.get(name));
@@ -75,16 +83,22 @@ function lengthOf(change: Change | undefined): number {
 
 class Layer implements Transaction {
   readonly nowMs: number;
+  readonly latestMs: number;
   readonly own = new Map<string, Change>();
   readonly #base: RecordReader;
   readonly #group: ReadonlyMap<string, Change>;
   /** Durable records of file tables that this plan has opened. */
   readonly #opened = new Set<string>();
 
-  constructor(base: RecordReader, group: ReadonlyMap<string, Change>, nowMs: number) {
+  constructor(
+    base: RecordReader,
+    group: ReadonlyMap<string, Change>,
+    time: Pick<Transaction, "nowMs" | "latestMs">,
+  ) {
     this.#base = base;
     this.#group = group;
-    this.nowMs = nowMs;
+    this.nowMs = time.nowMs;
+    this.latestMs = time.latestMs;
   }
 
   get<T extends RecordTable>(table: T, key: Uint8Array): TableRecords[T] | undefined {

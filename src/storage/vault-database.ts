@@ -132,7 +132,10 @@ export class VaultDatabase implements RecordReader {
   /** The time at this moment as far as the clock is believed; warns once of a clock that is not. */
   time(): BelievedTime {
     const { clock, isSalvage } = this.#options;
-    if (isSalvage === true) return { clockMs: clock(), nowMs: clock(), isBelieved: false, leap: undefined };
+    if (isSalvage === true) {
+      const nowMs = clock();
+      return { clockMs: nowMs, nowMs, latestMs: nowMs, isBelieved: false, leap: undefined };
+    }
     const time = believedTime(clock(), this.state, this.#earlierLeap);
     if (!time.isBelieved) this.#warnOfClock(time);
     return time;
@@ -449,8 +452,8 @@ export class VaultDatabase implements RecordReader {
 
   async #commitGroup(next: () => QueuedChange<ChangeSet> | undefined): Promise<void> {
     const session = this.#session ?? (await this.#load(true));
-    const { nowMs, leap } = this.time();
-    const group = new ChangeSet(session, nowMs);
+    const { nowMs, latestMs, leap } = this.time();
+    const group = new ChangeSet(session, nowMs, latestMs);
     for (let taken = 0; taken < MAX_COMMIT_CHANGES && group.lengthBytes < MAX_COMMIT_BYTES; taken++) {
       const change = next();
       if (change === undefined) break;

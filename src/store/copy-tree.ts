@@ -45,8 +45,9 @@ export async function copyTree(
   // A file onto itself stays what it is.
   if (target !== undefined && equal(target.id, source.id)) return;
   const progress = new Progress(options.onProgress, source.size);
-  if (!(await copyFile(session, source, to, { ...options, overwrite, progress }))) throw nothingThere();
-  await progress.finish();
+  const onEnd = (): Promise<void> => progress.finish();
+  if (!(await copyFile(session, source, to, { ...options, overwrite, progress, onEnd })))
+    throw nothingThere();
 }
 
 async function copyDirectory(
@@ -79,12 +80,13 @@ async function copyDirectory(
         await copyFile(session, record, place, { ...options, overwrite: false, progress, below: id });
       }
     }
+    await progress.finish();
+    signal.throwIfAborted();
     await options.commit(() =>
       session.change((change) =>
         catalog.linkDirectory(change, to, id, { created: change.nowMs, modified: change.nowMs }),
       ),
     );
-    await progress.finish();
   } finally {
     end();
   }
@@ -96,10 +98,15 @@ async function copyFile(
   found: EntryRecord,
   to: readonly string[],
   options: CopyTreeOptions &
-    Pick<PutOptions, "below"> & { readonly progress: Progress; readonly overwrite: boolean },
+    Pick<PutOptions, "below"> & {
+      readonly progress: Progress;
+      readonly overwrite: boolean;
+      /** Called when all of it was read, before the copy is there. */
+      readonly onEnd?: () => Promise<void>;
+    },
 ): Promise<boolean> {
   const { catalog, database, use } = session;
-  const { signal, onUse, commit, durability = "durable", overwrite, below, progress } = options;
+  const { signal, onUse, commit, durability = "durable", overwrite, below, progress, onEnd } = options;
   // Between the look at its key and the name of the copy no file is taken away from that key.
   return use.keyChoice.shared(async () => {
     // Written or wrapped anew since it was found: what is there now is copied.
@@ -109,7 +116,7 @@ async function copyFile(
     const file = await options.open(source);
     try {
       await session.put(
-        { kind: "pieces", pieces: counted(file.stream(), progress), sizeBytes: file.size },
+        { kind: "pieces", pieces: counted(file.stream(), progress, onEnd), sizeBytes: file.size },
         { keyId: options.keyId ?? file.keyId, isDurable: durability === "durable", signal, onUse },
         (change, content) =>
           void catalog.putFile(change, to, { ...content, modifiedAtMs }, { overwrite, metadata, below }),
@@ -122,11 +129,16 @@ async function copyFile(
   }, signal);
 }
 
-async function* counted(pieces: AsyncIterable<Uint8Array>, progress: Progress): AsyncGenerator<Uint8Array> {
+async function* counted(
+  pieces: AsyncIterable<Uint8Array>,
+  progress: Progress,
+  onEnd?: () => Promise<void>,
+): AsyncGenerator<Uint8Array> {
   for await (const piece of pieces) {
     yield piece;
     progress.add(piece.length);
   }
+  await onEnd?.();
 }
 
 function rootCopied(): InvalidArgumentError {

@@ -6,6 +6,7 @@
 import { dirname, join } from "node:path";
 import { decryptBody } from "../envelope/decrypt-file.ts";
 import { DestinationFile } from "../envelope/destination-file.ts";
+import { StaleTemporaries } from "../envelope/temporary-names.ts";
 import type { Progress } from "../envelope/progress.ts";
 import { IoError, isCofferError } from "../errors.ts";
 import type { EntryRecord } from "../formats/records/tables.ts";
@@ -52,6 +53,8 @@ export class ExportWork {
   readonly #options: StoreExportOptions;
   readonly #exporting: Exporting;
   readonly #platform: NodeJS.Platform;
+  /** What killed exports have left. */
+  readonly #stale: StaleTemporaries;
   /** By path in the store, from where the export began. */
   readonly #folders = new Map<string, string>();
   /** Files and directories of this export, by device and inode. */
@@ -65,6 +68,7 @@ export class ExportWork {
   constructor(session: StoreSession, root: string, options: StoreExportOptions, exporting: Exporting) {
     this.#session = session;
     this.#fs = session.host.fs;
+    this.#stale = new StaleTemporaries(this.#fs);
     this.#options = options;
     this.#exporting = exporting;
     this.#platform = options.portableNames === true ? "win32" : this.#fs.platform;
@@ -172,6 +176,7 @@ export class ExportWork {
     progress: Progress,
   ): Promise<void> {
     await this.#assertPlace(folder);
+    await this.#stale.remove(path);
     const destination = await DestinationFile.create(this.#fs, path, this.#options.overwrite ?? false);
     try {
       // Before anything readable is in it: a link may have taken the folder's place since.

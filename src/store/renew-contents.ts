@@ -217,7 +217,7 @@ async function rewrapObject(
       if (keyId === undefined) return "unchanged";
       try {
         const access = vaultAccess(host.kms(), keyId);
-        await rewrapFileWith(host, access, source.path, { encryptionContext: {}, signal });
+        await rewrapFileWith(host, access, source.path, { encryptionContext: {}, signal, mayBeMoved: true });
         return "renewed";
       } catch (error) {
         // From `incoming/` it goes to its place at any moment, and is looked for there first.

@@ -106,12 +106,14 @@ async function writeSource(
   if (source.kind === "file") return writeFile(host, objects, source.file, options);
   if (source.kind === "pieces") return writePieces(host, objects, source, options);
   const progress = new Progress(options.onProgress, source.bytes.length);
-  const content =
-    source.bytes.length <= INLINE_BYTES
-      ? await sealInline(host, source.bytes, options)
-      : await writeObject(host, objects, options, source.bytes.length, (object, beginning) =>
-          sealPieces(object, beginning, [source.bytes], progress, options),
-        );
+  if (source.bytes.length > INLINE_BYTES) {
+    return writeObject(host, objects, options, source.bytes.length, async (object, beginning) => {
+      const size = await sealPieces(object, beginning, [source.bytes], progress, options);
+      await progress.finish();
+      return size;
+    });
+  }
+  const content = await sealInline(host, source.bytes, options);
   await progress.finish();
   return content;
 }
@@ -139,19 +141,20 @@ async function writeFile(
   const { size } = source.stats;
   const modifiedAtMs = recordedTime(source.stats.modifiedAtMs);
   const progress = new Progress(options.onProgress, size);
-  const content =
-    size <= INLINE_BYTES
-      ? await sealSmallFile(host, source, options)
-      : await writeObject(host, objects, options, size, async (object, beginning) => {
-          const { segments, bytes } = beginning;
-          const plan = sealPlan(bytes.length, source, segments.plaintextBytes);
-          const { signal } = options;
-          const body = { plan, end: plan.segments, source, destination: object, segments, progress, signal };
-          await workOnBody(host, { ...body, preface: bytes });
-          await assertUnchanged(host.fs, source);
-          return size;
-        });
-  await progress.finish();
+  if (size <= INLINE_BYTES) {
+    const content = await sealSmallFile(host, source, options);
+    await progress.finish();
+    return { ...content, modifiedAtMs };
+  }
+  const content = await writeObject(host, objects, options, size, async (object, { segments, bytes }) => {
+    const plan = sealPlan(bytes.length, source, segments.plaintextBytes);
+    const { signal } = options;
+    const body = { plan, end: plan.segments, source, destination: object, segments, progress, signal };
+    await workOnBody(host, { ...body, preface: bytes });
+    await progress.finish();
+    await assertUnchanged(host.fs, source);
+    return size;
+  });
   return { ...content, modifiedAtMs };
 }
 
@@ -200,18 +203,20 @@ async function writePieces(
       if (next.done === true) {
         const plaintext = concat(...held);
         try {
-          return await sealInline(host, plaintext, options);
+          const content = await sealInline(host, plaintext, options);
+          options.onProgress?.({ bytes: content.size, totalBytes: content.size });
+          return content;
         } finally {
           wipe(plaintext);
         }
       }
       // Its length shows when it ends.
       const progress = new Progress(options.onProgress, Number.POSITIVE_INFINITY);
-      const content = await writeObject(host, objects, options, source.sizeBytes ?? 0, (object, beginning) =>
-        sealPieces(object, beginning, chain(held, pieces), progress, options),
-      );
-      options.onProgress?.({ bytes: content.size, totalBytes: content.size });
-      return content;
+      return await writeObject(host, objects, options, source.sizeBytes ?? 0, async (object, beginning) => {
+        const size = await sealPieces(object, beginning, chain(held, pieces), progress, options);
+        options.onProgress?.({ bytes: size, totalBytes: size });
+        return size;
+      });
     } finally {
       wipe(...held);
     }

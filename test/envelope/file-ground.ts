@@ -4,7 +4,9 @@
  */
 import { readdir, readFile, writeFile } from "node:fs/promises";
 import { join } from "node:path";
+import { ReadableStream } from "node:stream/web";
 import { beforeAll } from "vitest";
+import { concat } from "../../src/bytes.ts";
 import { LockedError } from "../../src/errors.ts";
 import type { EnvelopeNotice } from "../../src/envelope/envelope-ground.ts";
 import {
@@ -134,4 +136,22 @@ export async function holds(path: string, bytes: Uint8Array): Promise<boolean> {
 
 export function isSame(a: Uint8Array, b: Uint8Array): boolean {
   return Buffer.compare(a, b) === 0;
+}
+
+/** A source that is always ready. */
+export function streamOf(pieces: Iterable<Uint8Array>): ReadableStream<Uint8Array> {
+  const iterator = pieces[Symbol.iterator]();
+  return new ReadableStream({
+    pull(controller) {
+      const next = iterator.next();
+      if (next.done === true) controller.close();
+      else controller.enqueue(next.value);
+    },
+  });
+}
+
+export async function gather(stream: ReadableStream<Uint8Array>): Promise<Uint8Array> {
+  const pieces: Uint8Array[] = [];
+  for await (const piece of stream) pieces.push(piece);
+  return concat(...pieces);
 }

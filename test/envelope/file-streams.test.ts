@@ -6,7 +6,18 @@ import fc from "fast-check";
 import { beforeAll, describe, expect, test } from "vitest";
 import { concat } from "../../src/bytes.ts";
 import { VaultFiles } from "../../src/envelope/vault-files.ts";
-import { bytesOf, EDGE_LENGTHS, fileGround, holds, isSame, P, pattern, sourceIn } from "./file-ground.ts";
+import {
+  bytesOf,
+  EDGE_LENGTHS,
+  fileGround,
+  gather,
+  holds,
+  isSame,
+  P,
+  pattern,
+  sourceIn,
+  streamOf,
+} from "./file-ground.ts";
 
 const ground = fileGround();
 const plaintext = pattern(2 * P + 1000);
@@ -15,23 +26,6 @@ let file: Uint8Array;
 beforeAll(async () => {
   file = await gather(streamOf([plaintext]).pipeThrough(ground.files.encryptStream({})));
 });
-
-function streamOf(pieces: Iterable<Uint8Array>): ReadableStream<Uint8Array> {
-  const iterator = pieces[Symbol.iterator]();
-  return new ReadableStream({
-    pull(controller) {
-      const next = iterator.next();
-      if (next.done === true) controller.close();
-      else controller.enqueue(next.value);
-    },
-  });
-}
-
-async function gather(stream: ReadableStream<Uint8Array>): Promise<Uint8Array> {
-  const pieces: Uint8Array[] = [];
-  for await (const piece of stream) pieces.push(piece);
-  return concat(...pieces);
-}
 
 function* piecesOf(bytes: Uint8Array, length: number): Generator<Uint8Array> {
   for (let at = 0; at < bytes.length; at += length) yield bytes.subarray(at, at + length);

@@ -324,6 +324,30 @@ describe("progress", () => {
     await expect(ground.files.encryptFile(source, encrypted, { onProgress })).rejects.toThrow("enough");
     expect(await namesIn(directory)).toEqual(["a"]);
   });
+
+  test("a listener that throws when all is done leaves nothing either, and what was there before", async () => {
+    const directory = await ground.scratch();
+    const { source, encrypted, decrypted } = await sourceIn(directory, pattern(P));
+    await ground.files.encryptFile(source, encrypted);
+    const [old, other] = [pattern(100, 2), join(directory, "c.cof")];
+    await writeFile(decrypted, old);
+    await writeFile(other, old);
+    const onProgress = ({ bytes, totalBytes }: { bytes: number; totalBytes: number }): void => {
+      if (bytes === totalBytes) throw new Error("enough");
+    };
+    const over = { onProgress, overwrite: true };
+    for (const run of [
+      () => ground.files.encryptFile(source, other, over),
+      () => ground.files.encryptFile(source, join(directory, "new.cof"), { onProgress }),
+      () => ground.files.decryptFile(encrypted, decrypted, over),
+      () => ground.files.decryptFile(encrypted, join(directory, "new"), { onProgress }),
+    ]) {
+      await expect(run()).rejects.toThrow("enough");
+    }
+    expect(await namesIn(directory)).toEqual(["a", "a.cof", "b", "c.cof"]);
+    expect(await holds(decrypted, old)).toBe(true);
+    expect(await holds(other, old)).toBe(true);
+  });
 });
 
 describe("ending early", () => {

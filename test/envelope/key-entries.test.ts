@@ -1,4 +1,4 @@
-import { copyFile, link, symlink, writeFile } from "node:fs/promises";
+import { copyFile, link, rename, symlink, unlink, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { beforeAll, describe, expect, test } from "vitest";
 import type { EnvelopeGround } from "../../src/envelope/envelope-ground.ts";
@@ -214,6 +214,36 @@ describe("changes of one file at once", () => {
   });
 });
 
+describe("a file that is replaced while its keys are changed", () => {
+  const CHANGES: Readonly<Record<string, (files: VaultFiles, path: string) => Promise<unknown>>> = {
+    rewrapFile: (files, path) => files.rewrapFile(path, { keyId: otherKey }),
+    shareFile: (files, path) => files.shareFile(path, { with: word("one") }),
+    unshareFile: async (files, path) => files.unshareFile(path, (await idsOf(path))[1] as string),
+  };
+
+  test.each(Object.entries(CHANGES))("%s is not acknowledged", async (_name, change) => {
+    const path = await copied();
+    await ground.files.shareFile(path, { with: { keyId: otherKey } });
+    const { source } = await sourceIn(await ground.scratch(), plaintext);
+    const replaced = ground.on(
+      onFirstWrite(() => ground.files.encryptFile(source, path, { overwrite: true })),
+    );
+    await expect(change(replaced, path)).rejects.toMatchObject({ code: "COFFER_SOURCE_CHANGED" });
+    expect(await idsOf(path)).toHaveLength(1);
+    expect(await opens(path)).toBe(true);
+  });
+
+  test.each([
+    ["removed", (path: string) => unlink(path)],
+    ["moved away", (path: string) => rename(path, `${path}.moved`)],
+  ])("nor is one that is %s", async (_how, move) => {
+    const path = await copied();
+    await expect(
+      ground.on(onFirstWrite(() => move(path))).shareFile(path, { with: word("one") }),
+    ).rejects.toMatchObject({ code: "COFFER_SOURCE_CHANGED" });
+  });
+});
+
 describe("fileInfo", () => {
   test("says what the file says, marked unauthenticated", async () => {
     const path = await copied();
@@ -246,6 +276,24 @@ function dyingAt(at: { readonly write: number; readonly afterBytes: number }): P
           return dead();
         },
         sync: () => (writes > at.write ? dead() : handle.sync()),
+      };
+    },
+  };
+}
+
+/** Calls that let something else happen just before the first write into a key area. */
+function onFirstWrite(happen: () => Promise<unknown>): Partial<typeof nodeCalls> {
+  let hasHappened = false;
+  return {
+    open: async (...args) => {
+      const handle = await nodeCalls.open(...args);
+      return {
+        ...handle,
+        write: async (bytes, position) => {
+          if (!hasHappened) await happen();
+          hasHappened = true;
+          return handle.write(bytes, position);
+        },
       };
     },
   };

@@ -10,8 +10,8 @@ import { recovery } from "../../src/keystore/slots/recovery.ts";
 import { encodeRecoveryCode } from "../../src/formats/recovery-code.ts";
 import type { Unlocker } from "../../src/keystore/slots/way-in.ts";
 import { openBeginning } from "../../src/envelope/beginning.ts";
-import { slotAccess } from "../../src/envelope/key-access.ts";
-import { wayInOf } from "../../src/keystore/slots/way-in.ts";
+import { type KeyAccess, slotAccess } from "../../src/envelope/key-access.ts";
+import { type WayIn, wayInOf } from "../../src/keystore/slots/way-in.ts";
 import { passphraseFields } from "../formats/header-sample.ts";
 import { head, headBytes, dek, fileId } from "../formats/file-sample.ts";
 import { concat } from "../../src/bytes.ts";
@@ -116,6 +116,30 @@ describe("costs that a file asks for [F-215]", () => {
     await expect(open(beginningWith(...most))).rejects.toMatchObject(LIMIT);
     expect(performance.now() - startedMs).toBeLessThan(1000);
   });
+});
+
+test("a slot's secret that is derived only after the end is wiped at once", async () => {
+  const binding = { fileId, context: {} };
+  const wayIn = wayInOf(word("one"), "unlock");
+  const accessBy = (way: WayIn): KeyAccess =>
+    slotAccess(
+      way,
+      () => 0,
+      () => undefined,
+      "unlock",
+    );
+  const { entry } = await accessBy(wayInOf(word("one"), "unlock")).create(binding);
+  let secret: Uint8Array | undefined;
+  const derive = wayIn.secretFor.bind(wayIn);
+  const access = accessBy(wayIn);
+  wayIn.secretFor = async (...args) => {
+    secret = await derive(...args);
+    access.end();
+    return secret;
+  };
+  access.prepare([entry], binding);
+  await expect(access.open(entry, binding)).rejects.toMatchObject({ reason: "used-twice" });
+  expect(secret).toEqual(new Uint8Array(32));
 });
 
 test("no plaintext and no key lies in an encrypted file", async () => {

@@ -212,6 +212,31 @@ describe("a clock that is wrong", () => {
     expect((await third.kms.createKey()).keyMetadata.creationDate).toEqual(new Date(clock.nowMs));
   });
 
+  test("that is far on makes no waiting time of a deletion shorter than was said [F-116]", async () => {
+    const { vault, clock, reopen } = await newVault();
+    const keyId = await newKeyId(vault);
+    await vault.close();
+    // Nobody has opened it for 500 days.
+    clock.nowMs = START_MS + 500 * DAY_MS;
+    const again = await reopen();
+    const scheduledAtMs = clock.nowMs;
+    const { deletionDate } = await again.kms.scheduleKeyDeletion({ keyId, pendingWindowInDays: 366 });
+    expect(deletionDate).toEqual(new Date(scheduledAtMs + 366 * DAY_MS));
+    await again.close();
+    clock.nowMs += DAY_MS + 1000;
+    const nextDay = await reopen();
+    expect((await nextDay.kms.describeKey({ keyId })).keyMetadata).toMatchObject({
+      keyState: "PendingDeletion",
+      deletionDate,
+    });
+    await nextDay.kms.cancelKeyDeletion({ keyId });
+    await nextDay.kms.scheduleKeyDeletion({ keyId, pendingWindowInDays: 7 });
+    clock.nowMs += 7 * DAY_MS - 1;
+    expect((await nextDay.kms.describeKey({ keyId })).keyMetadata.keyState).toBe("PendingDeletion");
+    clock.nowMs += 1;
+    await expect(nextDay.kms.describeKey({ keyId })).rejects.toMatchObject({ code: "COFFER_NOT_FOUND" });
+  });
+
   test("that is right again is believed at once, and the leap is forgotten", async () => {
     const { vault, clock, reopen } = await newVault();
     const keyId = await newKeyId(vault);

@@ -254,12 +254,15 @@ class Performance {
   readonly #call: Call;
   readonly #circumstances: Circumstances;
   readonly #nowMs: number;
+  /** What waiting times are counted from. */
+  readonly #latestMs: number;
 
   constructor(world: World, call: Call, circumstances: Circumstances) {
     this.#world = world;
     this.#call = call;
     this.#circumstances = circumstances;
     this.#nowMs = believed(world, circumstances.clockMs).nowMs;
+    this.#latestMs = Math.max(this.#nowMs, circumstances.clockMs);
   }
 
   answer(): unknown {
@@ -491,7 +494,7 @@ class Performance {
         });
       case "enableKeyRotation":
         return this.#change(() => {
-          key.rotation = { everyDays: days, atMs: this.#nowMs + days * DAY_MS };
+          key.rotation = { everyDays: days, atMs: this.#latestMs + days * DAY_MS };
         });
       case "disableKeyRotation":
         return this.#change(() => void (key.rotation = undefined));
@@ -504,7 +507,7 @@ class Performance {
         if (key.isProtected) throw new Refusal("COFFER_INVALID_KEY_STATE", "deletion-protection");
         return this.#change(() => {
           const pendingWindowInDays = windowOf(this.#call);
-          const atMs = this.#nowMs + pendingWindowInDays * DAY_MS;
+          const atMs = this.#latestMs + pendingWindowInDays * DAY_MS;
           key.state = "PendingDeletion";
           key.deletion = { atMs, days: pendingWindowInDays };
           return { keyId, deletionDate: atMs, keyState: "PendingDeletion", pendingWindowInDays };

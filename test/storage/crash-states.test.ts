@@ -365,10 +365,15 @@ const FLUSHES: readonly Flush[] = [
     isIt: (call, path, isOurs) => isOurs && call === "file sync" && /db-1\/(?:CURRENT|\d+\.log)$/u.test(path),
     operation: "close after a kill before the batch was flushed",
   },
+  // Without its mark or its names the kept database is not put back, and the one that the engine was opening is sound
+  // here. A file system may lose some of the names, and an engine may be cut in the middle of its own opening.
+  {
+    name: "mark of the kept database",
+    isIt: (call, path) => call === "file sync" && path.endsWith("db-1.keep-new/HEADER"),
+  },
   {
     name: "names in the kept database",
     isIt: (call, path) => call === "folder sync" && path.endsWith(".keep-new"),
-    operation: "openVault after an orderly close",
   },
   {
     name: "batches of the database",

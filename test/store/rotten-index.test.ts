@@ -97,3 +97,21 @@ test("a vault that is sound has no notice, and what is absent is absent", async 
   });
   expect(notices).toEqual([]);
 });
+
+test("a table that was never finished, by a kill or on a full disk, is no rot", async () => {
+  const { directory, table } = await vaultInTables();
+  const bytes = await readFile(join(directory, table));
+  for (const [name, length] of [
+    ["000900.ldb", bytes.length - 20],
+    ["000901.ldb", 30],
+    ["000902.ldb", 0],
+  ] as const) {
+    await writeFile(join(directory, "db-1", name), bytes.subarray(0, length), { mode: 0o600 });
+  }
+  const notices: VaultNotice[] = [];
+  await withVault(directory, notices, async ({ store }) => {
+    expect((await store.verify()).problems).toEqual([]);
+    expect(await codeOf(store.read("folder/none"))).toBe("COFFER_NOT_FOUND");
+  });
+  expect(notices).toEqual([]);
+});

@@ -8,6 +8,7 @@ import { type Invocation, outputFile } from "./command.ts";
 import { readInput } from "./input-file.ts";
 import { base64 } from "./output.ts";
 import { assertWritable, type OutputFileOptions, writeOutput } from "./output-file.ts";
+import { isShown } from "./terminal-contents.ts";
 
 /** Well above the Base64 text of the longest ciphertext. */
 const MAX_INPUT_BYTES = 65_536;
@@ -43,8 +44,7 @@ export async function readCiphertext(
 export async function assertCiphertextOutput({ args, output }: Invocation): Promise<void> {
   const target = outputFile(args);
   if (target !== undefined) return assertWritable(target, optionsOf(args));
-  const isShown = process.stdout.isTTY && !args.has("output");
-  if (isShown && !args.has("base64") && !output.isJson) {
+  if (isShown(args) && !args.has("base64") && !output.isJson) {
     throw new UsageError(
       "ciphertext is not for a terminal; give -o FILE or --base64, or -o - to have it anyway",
     );

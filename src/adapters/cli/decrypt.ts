@@ -2,7 +2,6 @@
  * `coffer decrypt`: what `coffer encrypt` or `coffer data-key` made.
  * @module
  */
-import { CofferError } from "../../index.ts";
 import { CIPHERTEXT_INPUT, readCiphertext } from "./ciphertext-file.ts";
 import {
   type Command,
@@ -16,7 +15,7 @@ import {
 import { keyReferenceOf } from "./key-argument.ts";
 import { base64 } from "./output.ts";
 import { assertWritable, type OutputFileOptions, writeOutput } from "./output-file.ts";
-import { isPrintable } from "./terminal-text.ts";
+import { assertShowable, isShown } from "./terminal-contents.ts";
 import { SESSION_OPTIONS, withVault } from "./vault-session.ts";
 
 export const decryptCommand: Command = {
@@ -60,17 +59,10 @@ async function run(invocation: Invocation): Promise<void> {
     } else if (output.isJson) {
       await output.result({ ...rest, plaintext: base64(plaintext) }, []);
     } else {
-      if (process.stdout.isTTY && !args.has("output") && !isPrintable(plaintext)) throw notForTerminal();
+      if (isShown(args)) assertShowable(plaintext);
       await output.data(plaintext);
     }
   } finally {
     plaintext.fill(0);
   }
-}
-
-function notForTerminal(): CofferError {
-  return new CofferError(
-    "COFFER_INVALID_ARGUMENT",
-    "the plaintext is not text that a terminal can show; give -o FILE, or -o - to have it anyway",
-  );
 }

@@ -30,6 +30,7 @@ import { keyReferenceOf } from "./key-argument.ts";
 import { assertWritable, type OutputFileOptions, writeOutput } from "./output-file.ts";
 import { ProgressLine } from "./progress-line.ts";
 import { filePassphraseFrom, passphraseFromFile } from "./secret-input.ts";
+import { assertCiphertextNotShown, TERMINAL_NOTE, writeContents } from "./terminal-contents.ts";
 import { SESSION_OPTIONS, withVault } from "./vault-session.ts";
 
 const TO_PASSPHRASE: Readonly<Record<string, OptionSpec>> = {
@@ -83,6 +84,7 @@ export const fileCommands: readonly Command[] = [
     options: { ...CONTEXT_OF_FILE, ...OUTPUT_OPTIONS, ...SESSION_OPTIONS },
     notes: [
       "OUT appears only when everything was verified. Into a pipe, each piece is verified before it goes out, and an exit code other than 0 means that it was not all.",
+      TERMINAL_NOTE,
       "Without -V VAULT and COFFER_VAULT the file's own passphrase is asked for.",
     ],
     run: decrypt,
@@ -157,6 +159,7 @@ async function assertTarget({ args }: Invocation, kind: OutputFileOptions["kind"
   if (target !== undefined) await assertWritable(target, { kind, force: args.has("force") });
   else if (args.has("json"))
     throw new UsageError("--json needs -o OUT: standard output takes one of the two");
+  else if (kind === "ciphertext") assertCiphertextNotShown(args);
 }
 
 async function transfer(invocation: Invocation, direction: Direction): Promise<void> {
@@ -172,7 +175,7 @@ async function transfer(invocation: Invocation, direction: Direction): Promise<v
     } else {
       const bytes = readable(source, signal, progress).pipeThrough(direction.stream({ signal }));
       if (target !== undefined) await writeOutput(target, bytes, { kind: direction.kind, force: overwrite });
-      else for await (const piece of bytes) await output.data(piece);
+      else await writeContents(invocation, bytes);
     }
   } finally {
     progress.end();

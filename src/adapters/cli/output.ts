@@ -34,9 +34,9 @@ export class Output {
   /** Writes bytes to standard output as they are. */
   async data(bytes: Uint8Array): Promise<void> {
     if (bytes.length === 0) return;
+    // One listener, however many pieces come.
+    if (!process.stdout.listeners("error").includes(passOver)) process.stdout.on("error", passOver);
     await new Promise<void>((resolve, reject) => {
-      // A reader that went away is told by the callback; without a listener the same error would end the process.
-      process.stdout.once("error", () => undefined);
       process.stdout.write(bytes, (error) => (error ? reject(writeError(error)) : resolve()));
     });
   }
@@ -68,6 +68,11 @@ export class Output {
     }
     return error instanceof UsageError ? EXIT_USAGE : EXIT_REFUSED;
   }
+}
+
+/** A reader that went away is told by the callback; without a listener the same error would end the process. */
+function passOver(): void {
+  // The callback has it.
 }
 
 /** Returns a number and what it counts: `1 file`, `2 files`. */

@@ -18,6 +18,7 @@ import { keyReferenceOf } from "./key-argument.ts";
 import { counted, fieldLines } from "./output.ts";
 import { assertWritable, writeOutput } from "./output-file.ts";
 import { ProgressLine } from "./progress-line.ts";
+import { TERMINAL_NOTE, writeContents } from "./terminal-contents.ts";
 import { SESSION_OPTIONS, withVault } from "./vault-session.ts";
 
 const NAME: PositionalSpec = { name: "NAME", help: "a path in the store, such as photos/cat.jpg" };
@@ -53,6 +54,7 @@ export const storeCommands: readonly Command[] = [
     options: { ...OUTPUT_OPTIONS, ...SESSION_OPTIONS },
     notes: [
       "Into a pipe, each piece is verified before it goes out, and an exit code other than 0 means that it was not all.",
+      TERMINAL_NOTE,
     ],
     run: get,
   },
@@ -210,7 +212,7 @@ async function get(invocation: Invocation): Promise<void> {
     try {
       const pieces = withProgress(file.stream(), file.size, progress);
       if (target !== undefined) await writeOutput(target, pieces, options);
-      else for await (const piece of pieces) await output.data(piece);
+      else await writeContents(invocation, pieces);
       return file.size;
     } finally {
       progress.end();

@@ -4,7 +4,7 @@ import { beforeAll, describe, expect, test } from "vitest";
 import { progressText } from "../../../src/adapters/cli/progress-line.ts";
 import { isSame, pattern } from "../../envelope/file-ground.ts";
 import { scratchDirectories } from "../../storage/scratch.ts";
-import { coffer, expectNeverPrinted, makeVault } from "./run-cli.ts";
+import { coffer, expectNeverPrinted, inTerminal, makeVault } from "./run-cli.ts";
 
 const PASSPHRASE = "correct horse battery staple";
 const FILE_PASSPHRASE = "across the air gap";
@@ -84,6 +84,18 @@ describe("coffer file", () => {
     expect((await readdir(cwd)).filter((name) => name.includes("cut"))).toEqual([]);
   });
 
+  test("says nothing while it writes 20 MB into a pipe", async () => {
+    const long = Buffer.alloc(20_000_000, "twenty megabytes ");
+    const sealed = await coffer(["file", "encrypt", ...VAULT, "--key", "alias/default"], {
+      cwd,
+      input: long,
+    });
+    expect({ code: sealed.code, stderr: sealed.stderr }).toEqual({ code: 0, stderr: "" });
+    const opened = await coffer(["file", "decrypt", ...VAULT], { cwd, input: sealed.stdout });
+    expect({ code: opened.code, stderr: opened.stderr }).toEqual({ code: 0, stderr: "" });
+    expect(isSame(opened.stdout, long)).toBe(true);
+  });
+
   test("shares with a passphrase, tells so, and takes it back", async () => {
     const shared = await done("file", "share", ...VAULT, "--with-passphrase-file", "fp", "f.cof", "--json");
     const { entry } = JSON.parse(shared.toString()) as { entry: string };
@@ -111,6 +123,58 @@ describe("coffer file", () => {
     ]) {
       expect((await coffer(args, { cwd, env: { COFFER_VAULT: "" } })).code, args.join(" ")).toBe(2);
     }
+  });
+});
+
+describe.runIf(process.platform === "linux")("contents on a terminal", () => {
+  const ESCAPE = "\u001b]0;owned\u0007";
+  const VAULT_ARGS = VAULT.join(" ");
+  const ways = {
+    "file decrypt": { of: (name: string) => `${VAULT_ARGS} ${name}.cof` },
+    "store get": { of: (name: string) => `${VAULT_ARGS} ${name}` },
+  } as const;
+  const contents = {
+    text: "zażółć\n\tgęślą\r\n",
+    hostile: `first lines\n${ESCAPE}`,
+    // What a terminal must not be given comes late.
+    late: `${"harmless line\n".repeat(10_000)}${ESCAPE}`,
+    long: "line\n".repeat(300_000),
+  };
+
+  beforeAll(async () => {
+    for (const [name, content] of Object.entries(contents)) {
+      await writeFile(join(cwd, name), content);
+      await done("file", "encrypt", ...VAULT, "--key", "alias/default", name, "-o", `${name}.cof`);
+      await done("store", "put", ...VAULT, name, name);
+    }
+  });
+
+  test.each(Object.entries(ways))(
+    "%s shows text, and refuses what is none before a byte of it",
+    async (command, { of }) => {
+      const shown = await inTerminal(`$coffer ${command} ${of("text")}`, cwd).ended;
+      expect(shown.code).toBe(0);
+      expect(shown.screen).toContain("gęślą");
+      for (const name of ["hostile", "late", "long"]) {
+        const { code, screen } = await inTerminal(`$coffer ${command} ${of(name)}`, cwd).ended;
+        expect(code, name).toBe(1);
+        expect(screen, name).not.toMatch(/line\r?\n/u);
+        expect(screen, name).not.toContain("\u001b");
+        expect(screen, name).toContain("-o FILE");
+        expect(screen, name).toContain("COFFER_INVALID_ARGUMENT");
+      }
+      const anyway = await inTerminal(`$coffer ${command} ${of("hostile")} -o -`, cwd).ended;
+      expect(anyway.code).toBe(0);
+      expect(anyway.screen).toContain(ESCAPE);
+    },
+  );
+
+  test("ciphertext is refused before any work", async () => {
+    const line = `$coffer file encrypt ${VAULT_ARGS} --key alias/default text`;
+    const { code, screen } = await inTerminal(line, cwd).ended;
+    expect(code).toBe(2);
+    expect(screen).toContain("-o FILE");
+    expect(screen).not.toContain("COF");
   });
 });
 
