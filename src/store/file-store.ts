@@ -2,8 +2,8 @@
  * `vault.store`: an encrypted tree of files in the vault.
  * @module
  */
+import { setMaxListeners } from "node:events";
 import type { ReadableStream } from "node:stream/web";
-import { anySignal } from "../envelope/envelope-ground.ts";
 import { assertPath } from "../envelope/file-options.ts";
 import { InvalidArgumentError } from "../errors.ts";
 import { type EntryRecord, TABLES } from "../formats/records/tables.ts";
@@ -168,7 +168,7 @@ export class FileStore {
     const { start, end, onDamage } = options;
     const range = { ...(start !== undefined && { start }), ...(end !== undefined && { end }) };
     return this.#run(options, async (session) => {
-      const signal = anySignal(session.ended, options.signal) as AbortSignal;
+      const signal = endOf(session, options);
       const entry = session.catalog.file(session.database, parts);
       const file = await this.#openEntry(session, entry, signal, onDamage && openDamagedObject);
       try {
@@ -189,7 +189,7 @@ export class FileStore {
     assertStoreOptions("call", options);
     const parts = parseStorePath(path, "path");
     return this.#run(options, (session) => {
-      const signal = anySignal(session.ended, options.signal) as AbortSignal;
+      const signal = endOf(session, options);
       return this.#open(session, parts, signal);
     });
   }
@@ -548,7 +548,7 @@ export class FileStore {
     assertStoreOptions("call", options);
     const parts = parseStorePath(directory, "directory");
     const { session, walk } = await this.#run(options, async (opened) => {
-      const signal = anySignal(opened.ended, options.signal) as AbortSignal;
+      const signal = endOf(opened, options);
       const id = opened.catalog.directory(opened.database, parts);
       return { session: opened, walk: walkEntries(opened, parts, id, { isDeep, signal }) };
     });
@@ -580,7 +580,7 @@ export class FileStore {
     options.signal?.throwIfAborted();
     return this.#host.run(async (unlocked) => {
       const session = this.#sessionOf(unlocked);
-      const signal = anySignal(session.ended, options.signal) as AbortSignal;
+      const signal = endOf(session, options);
       try {
         return await work(session, signal);
       } catch (error) {
@@ -618,6 +618,15 @@ const COLLECT_MS = 50;
 
 /** Flushes at once: more than the threads that a runtime has for them gain nothing. */
 const FLUSHES = 4;
+
+/** Aborts when the session ends or the caller's signal does. */
+function endOf(session: StoreSession, { signal }: StoreCallOptions): AbortSignal {
+  if (signal === undefined) return session.ended;
+  const joined = AbortSignal.any([session.ended, signal]);
+  // Each file that is open listens to it, and more are at once than Node takes for right.
+  setMaxListeners(0, joined);
+  return joined;
+}
 
 async function* single(entry: WalkedEntry): AsyncGenerator<WalkedEntry> {
   yield entry;
