@@ -137,7 +137,8 @@ export type { ImportedTree, StoreImportOptions, ImportSkipReason } from "./store
 export type { StoreEntry } from "./store/listing.ts";
 export type { StoredFile } from "./store/read-content.ts";
 export type { RecoveredStore } from "./store/lost-and-found.ts";
-export type { ReencryptedFiles, StoreRenewOptions, RewrappedStore } from "./store/renew-contents.ts";
+export type { ReencryptedFiles } from "./store/reencrypt-contents.ts";
+export type { StoreRenewOptions, RewrappedStore } from "./store/renew-contents.ts";
 export type {
   StoreCopyOptions,
   DamagedRange,

@@ -17,9 +17,18 @@ export interface RangeSource {
   read(offset: number, length: number): Promise<Uint8Array>;
 }
 
+type Controller = ReadableStreamDefaultController<Uint8Array>;
+
+/** Forgets streams that were dropped: neither read to their ends nor cancelled. */
+const dropped = new FinalizationRegistry<{
+  readonly open: Set<WeakRef<Controller>>;
+  readonly own: WeakRef<Controller>;
+}>(({ open, own }) => void open.delete(own));
+
 /** The streams of one reader that have not ended. */
 export class RangeStreams {
-  readonly #open = new Set<ReadableStreamDefaultController<Uint8Array>>();
+  /** Weakly: with a stream that was dropped, what it has read ahead would stay until the reader is closed. */
+  readonly #open = new Set<WeakRef<Controller>>();
 
   /** Streams a range, in pieces that end at multiples of `pieceBytes`. @throws RangeError for a range that is none. */
   begin(
@@ -32,32 +41,32 @@ export class RangeStreams {
     if (end < start) throw new RangeError(`end: expected ${start} or more, got ${end}`);
     const stop = Math.min(end, source.size);
     let at = start;
-    let own: ReadableStreamDefaultController<Uint8Array> | undefined;
+    let own: WeakRef<Controller> | undefined;
+    const leave = (): boolean => own !== undefined && this.#open.delete(own);
     return new ReadableStream<Uint8Array>(
       {
         start: (controller) => {
-          own = controller;
-          this.#open.add(controller);
+          own = new WeakRef(controller);
+          this.#open.add(own);
+          dropped.register(controller, { open: this.#open, own });
         },
         // Closes only once the last piece was taken: until then the stream can still be ended.
         pull: async (controller) => {
           if (at >= stop) {
-            this.#open.delete(controller);
+            leave();
             return controller.close();
           }
           try {
             const piece = await source.read(at, Math.min(pieceBytes - (at % pieceBytes), stop - at));
-            if (!this.#open.has(controller)) return wipe(piece);
+            if (own === undefined || !this.#open.has(own)) return wipe(piece);
             at += piece.length;
             controller.enqueue(piece);
           } catch (error) {
-            this.#open.delete(controller);
+            leave();
             throw error;
           }
         },
-        cancel: () => {
-          if (own !== undefined) this.#open.delete(own);
-        },
+        cancel: () => void leave(),
       },
       { highWaterMark: 1 },
     );
@@ -65,7 +74,7 @@ export class RangeStreams {
 
   /** Ends them all with an error. */
   end(reason: unknown): void {
-    for (const controller of this.#open) controller.error(reason);
+    for (const own of this.#open) own.deref()?.error(reason);
     this.#open.clear();
   }
 }

@@ -2,8 +2,8 @@
  * `vault.store`: an encrypted tree of files in the vault.
  * @module
  */
-import { ReadableStream } from "node:stream/web";
-import { anySignal } from "../envelope/envelope-ground.ts";
+import { setMaxListeners } from "node:events";
+import type { ReadableStream } from "node:stream/web";
 import { assertPath } from "../envelope/file-options.ts";
 import { InvalidArgumentError } from "../errors.ts";
 import { type EntryRecord, TABLES } from "../formats/records/tables.ts";
@@ -12,6 +12,7 @@ import { parseStorePath } from "../formats/store-path.ts";
 import type { UnlockedVault } from "../keystore/unlocked-vault.ts";
 import { redact } from "../secret.ts";
 import { hiddenNames, nothingThere } from "./catalog.ts";
+import { closingStream } from "./closing-stream.ts";
 import { type ContentSource, sourceOf } from "./content-source.ts";
 import { copyTree } from "./copy-tree.ts";
 import type { ExportedTree, StoreExportOptions } from "./export-options.ts";
@@ -30,13 +31,8 @@ import {
   openObject,
   type StoredFile,
 } from "./read-content.ts";
-import {
-  reencryptContents,
-  type ReencryptedFiles,
-  type StoreRenewOptions,
-  rewrapContents,
-  type RewrappedStore,
-} from "./renew-contents.ts";
+import { reencryptContents, type ReencryptedFiles } from "./reencrypt-contents.ts";
+import { type StoreRenewOptions, rewrapContents, type RewrappedStore } from "./renew-contents.ts";
 import { RemovedTraces } from "./removed-traces.ts";
 import { salvageStream } from "./salvage-stream.ts";
 import type { FileStoreHost } from "./store-ground.ts";
@@ -116,7 +112,8 @@ export class FileStore {
 
   /**
    * Writes a file, and makes the directories on the way.
-   * @param content bytes, a string (as UTF-8), a stream or other async iterable of bytes, or `{ path }` of a file.
+   * @param content bytes, a string (as UTF-8), a stream or other async iterable of bytes, or `{ path }` of a file. A
+   *   stream is cancelled, one of Node destroyed, when the write ends before it.
    * @throws AlreadyExistsError unless `overwrite`; for a directory always. @throws SourceChangedError, and what the
    *   source throws; then nothing is changed.
    * @example
@@ -162,6 +159,7 @@ export class FileStore {
 
   /**
    * Returns a file's content, or a range of it, as a stream. A failure ends it with an error, never with a clean end.
+   * Read it to its end or cancel it: until then, or until its memory is collected, the file stays open.
    * @throws NotFoundError, RangeError.
    */
   async readStream(path: string, options: StoreReadOptions = {}): Promise<ReadableStream<Uint8Array>> {
@@ -170,15 +168,15 @@ export class FileStore {
     const { start, end, onDamage } = options;
     const range = { ...(start !== undefined && { start }), ...(end !== undefined && { end }) };
     return this.#run(options, async (session) => {
-      const signal = anySignal(session.ended, options.signal) as AbortSignal;
+      const signal = endOf(session, options);
       const entry = session.catalog.file(session.database, parts);
       const file = await this.#openEntry(session, entry, signal, onDamage && openDamagedObject);
       try {
         // Checks the range as well.
         const plain = file.stream(range);
-        if (onDamage === undefined) return closing(plain, file, signal);
+        if (onDamage === undefined) return closingStream(plain, file, signal);
         await plain.cancel();
-        return closing(salvageStream(file, range, onDamage), file, signal);
+        return closingStream(salvageStream(file, range, onDamage), file, signal);
       } catch (error) {
         await file.close();
         throw error;
@@ -191,7 +189,7 @@ export class FileStore {
     assertStoreOptions("call", options);
     const parts = parseStorePath(path, "path");
     return this.#run(options, (session) => {
-      const signal = anySignal(session.ended, options.signal) as AbortSignal;
+      const signal = endOf(session, options);
       return this.#open(session, parts, signal);
     });
   }
@@ -368,7 +366,8 @@ export class FileStore {
    * interrupted is made again. What is moved, copied or encrypted anew meanwhile is no exception: when the promise
    * resolves, no file that was there is under the old key. Waits for a backup that holds the files, and a backup waits for it: what seals a file
    * must be in the same backup. Who had an old data key keeps it: see {@link FileStore.reencrypt}.
-   * @throws NotFoundError for a key, KeyDisabledError, InvalidKeyStateError.
+   * @throws NotFoundError for a key, KeyDisabledError, InvalidKeyStateError. @throws DamagedError for contents and names
+   *   that are missing or damaged, once all others are done: `reason` of the first, and `count`.
    */
   async rewrapAll(options: StoreRenewOptions = {}): Promise<RewrappedStore> {
     assertStoreOptions("rewrapAll", options);
@@ -384,7 +383,8 @@ export class FileStore {
    * the old content or the new one, at any moment. It stays under the CMK that it is under, or goes, with `keyId`, under
    * another one. What is moved away meanwhile is encrypted anew as well: when the promise resolves, no file has a data
    * key that one of these had when the call began.
-   * @param path `""` for all files. @throws NotFoundError, KeyDisabledError, InvalidKeyStateError.
+   * @param path `""` for all files. @throws NotFoundError, KeyDisabledError, InvalidKeyStateError. @throws DamagedError
+   *   as {@link FileStore.rewrapAll}.
    */
   async reencrypt(path: string, options: StoreRenewOptions = {}): Promise<ReencryptedFiles> {
     assertStoreOptions("reencrypt", options);
@@ -552,7 +552,7 @@ export class FileStore {
     assertStoreOptions("call", options);
     const parts = parseStorePath(directory, "directory");
     const { session, walk } = await this.#run(options, async (opened) => {
-      const signal = anySignal(opened.ended, options.signal) as AbortSignal;
+      const signal = endOf(opened, options);
       const id = opened.catalog.directory(opened.database, parts);
       return { session: opened, walk: walkEntries(opened, parts, id, { isDeep, signal }) };
     });
@@ -584,7 +584,7 @@ export class FileStore {
     options.signal?.throwIfAborted();
     return this.#host.run(async (unlocked) => {
       const session = this.#sessionOf(unlocked);
-      const signal = anySignal(session.ended, options.signal) as AbortSignal;
+      const signal = endOf(session, options);
       try {
         return await work(session, signal);
       } catch (error) {
@@ -623,6 +623,15 @@ const COLLECT_MS = 50;
 /** Flushes at once: more than the threads that a runtime has for them gain nothing. */
 const FLUSHES = 4;
 
+/** Aborts when the session ends or the caller's signal does. */
+function endOf(session: StoreSession, { signal }: StoreCallOptions): AbortSignal {
+  if (signal === undefined) return session.ended;
+  const joined = AbortSignal.any([session.ended, signal]);
+  // Each file that is open listens to it, and more are at once than Node takes for right.
+  setMaxListeners(0, joined);
+  return joined;
+}
+
 async function* single(entry: WalkedEntry): AsyncGenerator<WalkedEntry> {
   yield entry;
 }
@@ -633,47 +642,6 @@ async function isEmpty(session: StoreSession, directoryId: Uint8Array): Promise<
   // A record that does not open is something, too.
   for await (const _ of database.records(TABLES.entries, catalog.entriesOf(directoryId))) return false;
   return true;
-}
-
-/** Closes the file when the stream ends, however it does, and ends the stream with an error when the signal aborts. */
-function closing(
-  stream: ReadableStream<Uint8Array>,
-  file: StoredFile,
-  signal: AbortSignal,
-): ReadableStream<Uint8Array> {
-  const reader = stream.getReader();
-  let onAbort = (): void => undefined;
-  const close = async (): Promise<void> => {
-    signal.removeEventListener("abort", onAbort);
-    await file.close();
-  };
-  return new ReadableStream<Uint8Array>(
-    {
-      start(controller) {
-        onAbort = () => {
-          controller.error(signal.reason);
-          void close();
-        };
-        if (signal.aborted) onAbort();
-        else signal.addEventListener("abort", onAbort, { once: true });
-      },
-      async pull(controller) {
-        try {
-          const { value, done } = await reader.read();
-          signal.throwIfAborted();
-          if (!done) return controller.enqueue(value);
-          await close();
-          signal.throwIfAborted();
-          controller.close();
-        } catch (error) {
-          await close();
-          throw error;
-        }
-      },
-      cancel: close,
-    },
-    { highWaterMark: 0 },
-  );
 }
 
 function noEntry(): InvalidArgumentError {

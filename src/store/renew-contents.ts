@@ -1,6 +1,5 @@
 /**
- * New wrappings and new data keys for what is stored already. Wrapping anew, after a CMK was rotated, leaves the bodies
- * as they are; encrypting anew gives each content another data key, for the case that one leaked. Contents are told
+ * New wrappings for what is stored already, after a CMK was rotated: the bodies stay as they are. Contents are told
  * apart by their ids: what is moved meanwhile is found again, so that nothing that was there at the beginning is left
  * under an old key. Source: docs/format.md#store-contents, docs/format.md#key-areas [F-211].
  * @module
@@ -13,15 +12,15 @@ import { vaultAccess } from "../envelope/key-access.ts";
 import { readBeginning } from "../envelope/open-envelope.ts";
 import { Progress, type ProgressListener } from "../envelope/progress.ts";
 import type { SourceFile } from "../envelope/source-file.ts";
-import { isCofferError, NotFoundError } from "../errors.ts";
+import { DamagedError, isCofferError } from "../errors.ts";
 import { type BlobHeader, parseBlob } from "../formats/blob.ts";
 import { type EntryRecord, type KeyRecord, TABLES } from "../formats/records/tables.ts";
 import { recordKey } from "../formats/records/record-key.ts";
 import { formatKeyId } from "../keystore/key-reference.ts";
 import { wipe } from "../secret.ts";
 import { concurrently } from "./concurrently.ts";
-import { damagedEntries, type WalkedEntry } from "./listing.ts";
-import { asDamage, keyIdOf, missingContent, type OpenedFile, openInline } from "./read-content.ts";
+import { damagedEntries } from "./listing.ts";
+import { asDamage, keyIdOf, missingContent, missingRecord, openInline } from "./read-content.ts";
 import type { StoreCallOptions } from "./store-options.ts";
 import type { StoreSession } from "./store-session.ts";
 import { inlineContext } from "./write-content.ts";
@@ -45,16 +44,11 @@ export interface RewrappedStore {
   readonly unchanged: number;
 }
 
-/** How many files have a new data key. */
-export interface ReencryptedFiles {
-  readonly files: number;
-}
-
 /** `missed`: the file is not where it was: moved, replaced or removed meanwhile. */
-type Outcome = "renewed" | "unchanged" | "missed";
+export type Outcome = "renewed" | "unchanged" | "missed";
 
 /** File entries at one moment. */
-interface FoundFiles {
+export interface FoundFiles {
   readonly entries: readonly EntryRecord[];
   readonly damaged: number;
 }
@@ -78,8 +72,13 @@ export async function rewrapContents(
   return { rewrapped: counts.renewed, unchanged: counts.unchanged };
 }
 
-/** Works on each file until every one is done, or gone. @throws DamagedError where names are damaged, at the end. */
-async function renewAll(
+/**
+ * Works on each file until every one is done, or gone. Another round comes only for files that were not in their places
+ * any more, which somebody else has moved or replaced: what is missing or damaged where it was found is passed over, and
+ * told when all else is done.
+ * @throws DamagedError at the end, where contents or names are damaged.
+ */
+export async function renewAll(
   session: StoreSession,
   { entries, damaged }: FoundFiles,
   options: StoreRenewOptions,
@@ -91,16 +90,25 @@ async function renewAll(
     entries.reduce((sum, { size }) => sum + size, 0),
   );
   const counts = { renewed: 0, unchanged: 0, missed: 0 };
+  const failures: DamagedError[] = [];
   let pending = entries;
   let lost = damaged;
   while (pending.length > 0) {
     const missed = new Set<string>();
     await concurrently(pending, AT_ONCE, async (entry) => {
       signal.throwIfAborted();
-      const outcome = await renew(entry);
-      counts[outcome] += 1;
-      if (outcome === "missed") missed.add(hex(entry.id));
-      else progress.add(entry.size);
+      try {
+        const outcome = await renew(entry);
+        counts[outcome] += 1;
+        if (outcome === "missed") {
+          missed.add(hex(entry.id));
+          return;
+        }
+      } catch (error) {
+        if (!(error instanceof DamagedError)) throw error;
+        failures.push(error);
+      }
+      progress.add(entry.size);
     });
     if (missed.size === 0) break;
     // What no name leads to any more was replaced or removed, and its key with it.
@@ -109,8 +117,18 @@ async function renewAll(
     lost = Math.max(lost, again.damaged);
   }
   await progress.finish();
+  const [failure] = failures;
   if (lost > 0) throw damagedEntries(lost);
+  if (failure !== undefined) throw notRenewed(failure, failures.length);
   return counts;
+}
+
+/** The error for files that could not be renewed, after all others were. */
+function notRenewed(first: DamagedError, count: number): DamagedError {
+  return new DamagedError(
+    `${count} files of the store are missing or damaged on disk, and were not sealed anew; all others were. Run store.verify for which they are, then restore a backup or run coffer doctor --repair.`,
+    { cause: first, details: { ...first.details, count } },
+  );
 }
 
 /** Every file of the index at one moment, whatever leads to it. */
@@ -128,7 +146,7 @@ function allFiles(session: StoreSession, signal: AbortSignal): Promise<FoundFile
 }
 
 /** A change of the root key, or a failure that was healed, ends a listing: it begins again. */
-async function untilNotOpenedAnew<T>(list: () => Promise<T>, signal: AbortSignal): Promise<T> {
+export async function untilNotOpenedAnew<T>(list: () => Promise<T>, signal: AbortSignal): Promise<T> {
   for (;;) {
     try {
       return await list();
@@ -168,7 +186,7 @@ async function rewrapInline(
   return session.change((change) => {
     // A change of the root key changes the names of records.
     const key = recordKey.entry(session.unlocked.keystore.keys.name, entry.dir, entry.name);
-    const present = change.get(TABLES.entries, key);
+    const present = session.catalog.present(change, entry);
     if (present === undefined || !equal(present.id, entry.id)) return "missed";
     session.traces.note(key);
     change.put(TABLES.entries, key, { ...present, blob });
@@ -183,30 +201,44 @@ async function rewrapObject(
   wanted: Uint8Array | undefined,
   signal: AbortSignal,
 ): Promise<Outcome> {
-  const { catalog, database, host, objects, use } = session;
+  const { host, objects, use } = session;
   if (entry.size === 0) return "unchanged";
   const release = use.read(entry.id);
   try {
-    const source = await objects.open(entry.id);
-    if (source === undefined) {
-      if (catalog.content(database, entry.id) === undefined) return "missed";
-      throw missingContent();
+    for (;;) {
+      const source = await objects.open(entry.id);
+      if (source === undefined) return missedOrMissing(session, entry);
+      let keyId: string | undefined;
+      try {
+        keyId = await staleUnder(session, source, wanted, signal);
+      } finally {
+        await source.handle.close().catch(() => undefined);
+      }
+      if (keyId === undefined) return "unchanged";
+      try {
+        const access = vaultAccess(host.kms(), keyId);
+        await rewrapFileWith(host, access, source.path, { encryptionContext: {}, signal, mayBeMoved: true });
+        return "renewed";
+      } catch (error) {
+        // From `incoming/` it goes to its place at any moment, and is looked for there first.
+        if (source.path === objects.pathOf(entry.id) || !isAbsent(error)) throw error;
+      }
     }
-    let keyId: string | undefined;
-    try {
-      keyId = await staleUnder(session, source, wanted, signal);
-    } finally {
-      await source.handle.close().catch(() => undefined);
-    }
-    if (keyId === undefined) return "unchanged";
-    const access = vaultAccess(host.kms(), keyId);
-    await rewrapFileWith(host, access, source.path, { encryptionContext: {}, signal, mayBeMoved: true });
-    return "renewed";
   } catch (error) {
     throw asDamage(error);
   } finally {
     release();
   }
+}
+
+/** Tells of an object that is nowhere: only a name that still leads to it makes that damage. @throws DamagedError. */
+function missedOrMissing({ catalog, database }: StoreSession, entry: EntryRecord): "missed" {
+  if (!catalog.isPresent(database, entry)) return "missed";
+  throw catalog.content(database, entry.id) === undefined ? missingRecord(entry.id) : missingContent();
+}
+
+function isAbsent(error: unknown): boolean {
+  return isCofferError(error, "COFFER_IO") && error.details["errno"] === "ENOENT";
 }
 
 /**
@@ -244,80 +276,5 @@ async function staleUnder(
     const [first] = headers;
     if (isClosed && first !== undefined && areAllUnder(keystore.key(wanted ?? first.keyId))) return undefined;
     throw error;
-  }
-}
-
-/** What encrypting anew needs beside the session. */
-export interface Reencrypting {
-  readonly signal: AbortSignal;
-  readonly onUse: () => void;
-  /** Finds what is to be encrypted anew. */
-  readonly find: () => AsyncIterable<WalkedEntry>;
-  /** Performs work while no name changes. */
-  readonly alone: <T>(work: () => Promise<T>) => Promise<T>;
-  readonly open: (entry: EntryRecord) => Promise<OpenedFile>;
-}
-
-/** See `FileStore.reencrypt`. */
-export async function reencryptContents(
-  session: StoreSession,
-  options: StoreRenewOptions,
-  reencrypting: Reencrypting,
-): Promise<ReencryptedFiles> {
-  session.assertWritable();
-  const { signal, find, alone } = reencrypting;
-  // Of one moment: what is moved from one directory to another while they are listed would be in neither.
-  const list = async (): Promise<EntryRecord[]> => {
-    const entries: EntryRecord[] = [];
-    for await (const { record } of find())
-      if (record.kind === "file" && record.size > 0) entries.push(record);
-    return entries;
-  };
-  const entries = await untilNotOpenedAnew(() => alone(list), signal);
-  const counts = await renewAll(session, { entries, damaged: 0 }, options, signal, (entry) =>
-    session.use.keyChoice.shared(() => reencryptFile(session, entry, options.keyId, reencrypting), signal),
-  );
-  return { files: counts.renewed };
-}
-
-async function reencryptFile(
-  session: StoreSession,
-  entry: EntryRecord,
-  keyId: string | undefined,
-  { signal, onUse, open }: Reencrypting,
-): Promise<Outcome> {
-  const { catalog, database } = session;
-  // As it is by now: it may have been wrapped anew since it was listed.
-  const present = catalog.present(database, entry);
-  if (present === undefined || !equal(present.id, entry.id)) return "missed";
-  let file: OpenedFile;
-  try {
-    file = await open(present);
-  } catch (error) {
-    // Removed or replaced since it was listed.
-    if (catalog.isPresent(database, entry)) throw error;
-    return "missed";
-  }
-  try {
-    await session.put(
-      { kind: "pieces", pieces: file.stream(), sizeBytes: file.size },
-      { keyId: keyId ?? file.keyId, isDurable: true, signal, onUse },
-      (change, content) => {
-        if (!catalog.exchangeContent(change, entry, content)) throw new Superseded();
-      },
-    );
-    return "renewed";
-  } catch (error) {
-    if (error instanceof Superseded) return "missed";
-    throw error;
-  } finally {
-    await file.close();
-  }
-}
-
-/** The name leads to another content by now, or to none. */
-class Superseded extends NotFoundError {
-  constructor() {
-    super("The file was changed while it was encrypted anew.");
   }
 }

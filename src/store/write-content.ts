@@ -15,7 +15,7 @@ import { sealPlan } from "../envelope/encrypt-file.ts";
 import { assertUnchanged, openSource, readExactly, type SourceFile } from "../envelope/source-file.ts";
 import type { EncryptionContext } from "../formats/context.ts";
 import { wipe } from "../secret.ts";
-import { bytesOf, type KnownSource } from "./content-source.ts";
+import { type KnownSource, piecesOf } from "./content-source.ts";
 import type { NewObject, Objects } from "./objects.ts";
 import type { FileStoreHost } from "./store-ground.ts";
 import type { StoreUse } from "./store-use.ts";
@@ -188,7 +188,7 @@ async function writePieces(
   source: Extract<KnownSource, { kind: "pieces" }>,
   options: IdentifiedOptions,
 ): Promise<NewContent> {
-  const pieces = abortable(bytesOf(source.pieces), options.signal);
+  const pieces = piecesOf(source.pieces, options.signal);
   try {
     const held: Uint8Array[] = [];
     let heldBytes = 0;
@@ -231,32 +231,6 @@ async function* chain(
 ): AsyncGenerator<Uint8Array> {
   yield* first;
   yield* rest;
-}
-
-/** Ends when the signal aborts, although the source may never say a word again. */
-async function* abortable(
-  pieces: AsyncGenerator<Uint8Array>,
-  signal: AbortSignal,
-): AsyncGenerator<Uint8Array> {
-  let refuse: (reason: unknown) => void = () => undefined;
-  const onAbort = (): void => refuse(signal.reason);
-  signal.addEventListener("abort", onAbort, { once: true });
-  try {
-    for (;;) {
-      signal.throwIfAborted();
-      // A promise for each step: one for all of them would keep every piece for as long as it lives.
-      const next = await new Promise<IteratorResult<Uint8Array>>((resolve, reject) => {
-        refuse = reject;
-        pieces.next().then(resolve, reject);
-      });
-      if (next.done === true) return;
-      yield next.value;
-    }
-  } finally {
-    signal.removeEventListener("abort", onAbort);
-    // A source that hangs would hang this as well.
-    void pieces.return(undefined).catch(() => undefined);
-  }
 }
 
 async function sealInline(

@@ -1,7 +1,7 @@
 import { mkdtemp, readdir, readFile, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { expect, test } from "vitest";
+import { expect, test, vi } from "vitest";
 
 import { equal } from "../../src/bytes.ts";
 import { isCofferError } from "../../src/errors.ts";
@@ -316,4 +316,20 @@ test("a large file keeps its long segments when it is copied and encrypted anew"
   expect(segments.length).toBeGreaterThanOrEqual(2);
   expect(new Set(segments)).toEqual(new Set([262_144]));
   for (const path of ["large", "copy"]) expect(await store.read(path)).toEqual(bytesOf(2_000_000));
+});
+
+test("many files under one signal are no leak that Node warns of", async () => {
+  const { vault } = await storeGround();
+  for (let n = 0; n < 20; n++) await vault.store.write(`d/${n}`, bytesOf(20_000, n));
+  const warned = vi.fn<(warning: Error) => void>();
+  process.on("warning", warned);
+  try {
+    const { signal } = new AbortController();
+    await vault.store.reencrypt("d", { signal });
+    await vault.store.copy("d", "copy", { signal });
+    await new Promise((resolve) => setImmediate(resolve));
+  } finally {
+    process.off("warning", warned);
+  }
+  expect(warned).not.toHaveBeenCalled();
 });
