@@ -8,6 +8,7 @@ import { randomBytes } from "node:crypto";
 import { performance } from "node:perf_hooks";
 import { createFloe } from "../dist/crypto/floe.js";
 import { FloeSegments } from "../dist/crypto/floe-segments.js";
+import { releaseMemory } from "../dist/crypto/released-memory.js";
 import { inRounds, rateLine, sizeText } from "./measure.mjs";
 import { peer } from "./peers.mjs";
 
@@ -77,13 +78,18 @@ function coffers(plaintext) {
   return {
     encrypt() {
       const fresh = segments();
-      eachOf((segment) => fresh.sealSlices(segment, piece(plaintext, segment, SEGMENT_BYTES)));
+      giveBack(eachOf((segment) => fresh.sealSlices(segment, piece(plaintext, segment, SEGMENT_BYTES))));
       fresh.close();
     },
     decrypt() {
-      eachOf((segment) => sealing.openSlices(segment, sealed[segment.position]));
+      giveBack(eachOf((segment) => sealing.openSlices(segment, sealed[segment.position])));
     },
   };
+}
+
+/** What is done with a result that was written or given on, everywhere in the package. */
+function giveBack(result) {
+  for (const slices of result) releaseMemory(slices);
 }
 
 async function typage(plaintext) {
