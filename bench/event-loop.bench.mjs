@@ -1,7 +1,7 @@
 /**
  * How long does work on files keep everything else in the process waiting? The baseline is a process that does nothing
- * for the same time, or, beside work in its own thread, works half a millisecond in each turn: what it shows is the
- * machine's doing.
+ * for the same time, or, beside work in its own thread, works half a millisecond in each turn, or, beside a stream, copies
+ * as many bytes: what it shows is the machine's doing, and the collector's.
  * @module
  */
 import { mkdir, rm } from "node:fs/promises";
@@ -28,14 +28,16 @@ export async function eventLoop({ fileRounds, partBytes, shortBytes, isQuick }) 
       [`encryptFile, ${FILES_AT_ONCE} of ${sizeText(shortBytes)} at once`]: { type: "encryptAll", pairs },
       [`encryptStream, ${sizeText(partBytes)}`]: { type: "encryptStream", bytes: partBytes },
     };
-    const baselineOf = ({ type }) => (type === "encrypt" || type === "decrypt" ? "idle" : "inTurns");
+    const baselines = { encryptAll: "inTurns", encryptStream: "copiesInTurns" };
+    const baselineOf = ({ type }) => baselines[type] ?? "idle";
+    const names = { idle: "doing nothing", inTurns: "0.5 ms a turn", copiesInTurns: "copies in turns" };
     const child = await start();
     const late = Object.fromEntries(Object.keys(jobs).map((name) => [name, { own: [], idle: [] }]));
     for (let round = isQuick ? 1 : 0; round <= fileRounds; round += 1) {
       for (const [name, job] of Object.entries(jobs)) {
         await mkdir(many);
         const own = await child.ask(job);
-        const idle = await child.ask({ type: baselineOf(job), seconds: own.seconds });
+        const idle = await child.ask({ ...job, type: baselineOf(job), seconds: own.seconds });
         await rm(many, { recursive: true });
         if (round === 0) continue;
         late[name].own.push(own.latestMs);
@@ -47,7 +49,7 @@ export async function eventLoop({ fileRounds, partBytes, shortBytes, isQuick }) 
       what,
       value: median(own) * 1000,
       unit: "us",
-      baseline: baselineOf(jobs[what]) === "idle" ? "doing nothing" : "0.5 ms a turn",
+      baseline: names[baselineOf(jobs[what])],
       baselineValue: median(idle) * 1000,
       worst: Math.max(...own) * 1000,
       target: { of: "value", atMost: MAX_MS * 1000 },

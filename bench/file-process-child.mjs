@@ -25,6 +25,7 @@ const JOBS = {
   encryptStream: ({ bytes }) => drain(chunks(bytes).pipeThrough(vault.encryptStream())),
   idle: ({ seconds }) => sleep(seconds * 1000),
   inTurns: ({ seconds }) => workInTurns(seconds * 1000),
+  copiesInTurns: ({ bytes }) => copyInTurns(bytes),
 };
 
 process.on("message", async (job) => {
@@ -105,6 +106,14 @@ async function workInTurns(milliseconds) {
     const turnEndMs = performance.now() + 0.5;
     while (performance.now() < turnEndMs);
     await nextTurn();
+  }
+}
+
+/** Copies as many bytes as a stream makes, a quarter of a MiB in each turn: new memory, and its collection. */
+async function copyInTurns(bytes) {
+  for (let at = 0; at < bytes; at += CHUNK.length) {
+    if (CHUNK.slice().length === 0) throw new Error("an empty copy came");
+    if ((at / CHUNK.length) % 4 === 3) await nextTurn();
   }
 }
 
