@@ -42,7 +42,7 @@ test("locking ends readers, streams and running work with COFFER_LOCKED; fileInf
   const writer = stream.writable.getWriter();
   writer.closed.catch(() => undefined);
   const running = vault.encryptFile(source, `${encrypted}.2`);
-  await new Promise((resolve) => setTimeout(resolve, 3));
+  await new Promise((resolve) => setImmediate(resolve));
   await Promise.all([
     vault.lock(),
     expect(running).rejects.toMatchObject({ code: "COFFER_LOCKED" }),
