@@ -85,7 +85,13 @@ export class StoreSession implements GarbageGround {
   ): Promise<T> {
     const { content, end } = await writeContent(this.host, this.objects, this.use, source, options);
     try {
-      const answer = await commit(() => this.#name(content, (change) => plan(change, content)));
+      const answer = await commit(() =>
+        this.#name(content, (change) => {
+          // Whoever gave up while it was flushed gets no file.
+          options.signal.throwIfAborted();
+          return plan(change, content);
+        }),
+      );
       if (!options.isDurable && content.headerTag !== undefined) this.use.owesFlush(content.id);
       return answer;
     } finally {
