@@ -91,9 +91,10 @@ export class KeptDatabase implements DatabaseGround {
 
   /** Puts the kept files back, every byte, after an open that failed. The engine is closed. */
   async abandon(): Promise<void> {
-    if (!this.#isKept) return;
-    this.#isKept = false;
-    await this.#putBack();
+    if (this.#isKept) {
+      this.#isKept = false;
+      await this.#putBack();
+    }
     await this.#bringStaleBack();
   }
 

@@ -1,4 +1,4 @@
-import { mkdir, readdir, readFile, rename, stat, writeFile } from "node:fs/promises";
+import { mkdir, readdir, readFile, rename, rmdir, stat, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { expect, test } from "vitest";
 import { type FileSystem, nodeFileSystem } from "../../src/storage/file-system.ts";
@@ -63,6 +63,13 @@ test("files that were kept under another header are not put back, and an open th
   expect(await readFile(join(database, "CURRENT"), "utf8")).toBe("newer");
   await failed.abandon();
   expect(await tree(directory)).toEqual(before);
+  // Also where it fails before anything is kept: a folder in the database is refused.
+  await mkdir(join(database, "planted"));
+  const refused = of(2);
+  await refused.prepare();
+  await refused.abandon();
+  expect(await tree(directory)).toEqual(before);
+  await rmdir(join(database, "planted"));
   const opened = of(2);
   await opened.prepare();
   await opened.beforeCommit();
