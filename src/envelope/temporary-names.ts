@@ -34,6 +34,13 @@ const NAMESPACE = "/proc/self/ns/pid";
 /** Moves the starts of processes; kernels before 5.6 have none. */
 const TIME_NAMESPACE = "/proc/self/ns/time";
 
+/** A look reads all of a folder: into one with more entries than this, many files go one by one. */
+const MANY_ENTRIES = 1000;
+const LOOK_AGAIN_MS = 60_000;
+const MAX_FOLDERS = 256;
+/** When folders with many entries were looked into, by the monotonic clock. */
+const lookedInto = new Map<string, number>();
+
 interface OwnProcess {
   readonly ground: string;
   readonly ticks: string;
@@ -73,9 +80,15 @@ export class StaleTemporaries {
   async #find(folder: string): Promise<readonly StaleName[]> {
     const self = await ownProcess();
     if (self === undefined) return [];
+    if (performance.now() - (lookedInto.get(folder) ?? -LOOK_AGAIN_MS) < LOOK_AGAIN_MS) return [];
+    const entries = await this.#fs.readDirectory(folder);
+    if (entries.length > MANY_ENTRIES) {
+      if (lookedInto.size >= MAX_FOLDERS) lookedInto.clear();
+      lookedInto.set(folder, performance.now());
+    }
     const probe = processProbe(nodeFileSystem);
     const stale: StaleName[] = [];
-    for (const { name, kind } of await this.#fs.readDirectory(folder)) {
+    for (const { name, kind } of entries) {
       const parts = kind === "file" ? OF_A_PROCESS.exec(name)?.groups : undefined;
       if (parts === undefined || parts["ground"] !== self.ground) continue;
       const started = await probe.startOf(Number(parts["pid"]));
