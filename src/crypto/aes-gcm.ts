@@ -9,7 +9,7 @@ import { wipe } from "../secret.ts";
 import { AuthenticationError, MalformedError } from "./failures.ts";
 import { ownMemory } from "./own-memory.ts";
 
-const GCM_KEY_BYTES = 32;
+export const GCM_KEY_BYTES = 32;
 export const GCM_NONCE_BYTES = 12;
 const GCM_TAG_BYTES = 16;
 

@@ -26,24 +26,41 @@ export function expand(
   info: Uint8Array,
   lengthBytes: number,
 ): Uint8Array<ArrayBuffer> {
-  const blockBytes = DIGEST_BYTES[hash];
-  if (!Number.isInteger(lengthBytes) || lengthBytes < 1 || lengthBytes > MAX_BLOCKS * blockBytes) {
-    throw new RangeError(`lengthBytes: expected 1 to ${MAX_BLOCKS * blockBytes}, got ${lengthBytes}`);
+  const mostBytes = MAX_BLOCKS * DIGEST_BYTES[hash];
+  if (!Number.isInteger(lengthBytes) || lengthBytes < 1 || lengthBytes > mostBytes) {
+    throw new RangeError(`lengthBytes: expected 1 to ${mostBytes}, got ${lengthBytes}`);
   }
   const okm = offHeap(lengthBytes);
+  expandInto(okm, hash, prk, info);
+  return okm;
+}
+
+/** Fills `okm`, 1 to 255 digests long, else as {@link expand}; the info is its parts joined. */
+export function expandInto(
+  okm: Uint8Array,
+  hash: HashName,
+  prk: Uint8Array,
+  ...info: readonly Uint8Array[]
+): void {
+  const blockBytes = DIGEST_BYTES[hash];
+  let inputBytes = blockBytes + 1;
+  for (const part of info) inputBytes += part.length;
   // In one array: this runs for every message, and each further update costs a call.
-  const inputBytes = blockBytes + info.length + 1;
   const input = inputBytes <= INPUT.length ? INPUT.subarray(0, inputBytes) : offHeap(inputBytes);
-  input.set(info, blockBytes);
-  for (let at = 0, i = 1; at < lengthBytes; at += blockBytes, i++) {
+  let partAt = blockBytes;
+  for (const part of info) {
+    input.set(part, partAt);
+    partAt += part.length;
+  }
+  for (let at = 0, i = 1; at < okm.length; at += blockBytes, i++) {
     input[inputBytes - 1] = i;
     const block = createHmac(hash, prk)
       .update(i === 1 ? input.subarray(blockBytes) : input)
       .digest();
-    okm.set(block.length > lengthBytes - at ? block.subarray(0, lengthBytes - at) : block, at);
+    const restBytes = okm.length - at;
+    okm.set(block.length > restBytes ? block.subarray(0, restBytes) : block, at);
     input.set(block);
     wipe(block);
   }
   wipe(input);
-  return okm;
 }

@@ -4,12 +4,12 @@
  * Source: C2SP chunked-encryption.md, restated in docs/format.md#seal [F-10…F-14].
  * @module
  */
-import { assertBytes, concat, equal, label, u32 } from "../bytes.ts";
+import { assertBytes, copy, equal, label, offHeap, u32 } from "../bytes.ts";
 import { MAX_SEAL_BYTES } from "../limits.ts";
 import { wipe } from "../secret.ts";
 import { openGcm, sealGcmInto } from "./aes-gcm.ts";
 import { AuthenticationError, MalformedError } from "./failures.ts";
-import { expand } from "./hkdf.ts";
+import { expandInto } from "./hkdf.ts";
 import { randomFor } from "./random.ts";
 
 /** Length of sealed bytes minus their plaintext, in bytes. */
@@ -22,10 +22,14 @@ const COMMITMENT_BYTES = 32;
 const HEADER_BYTES = SEAL_SALT_BYTES + COMMITMENT_BYTES;
 const NO_AAD = new Uint8Array(0);
 
-/** `aead key[32] ‖ base nonce[12] ‖ commitment[32]`: one array, so that one wipe covers it. */
-const DERIVED_BYTES = 76;
-const NONCE_AT = 32;
-const COMMITMENT_AT = 44;
+/**
+ * `aead key[32] ‖ base nonce[12] ‖ commitment[32]` of the message at hand, wiped after each call, which ends before the
+ * next begins.
+ */
+const DERIVED = /* @__PURE__ */ offHeap(76);
+const KEY: Uint8Array = /* @__PURE__ */ DERIVED.subarray(0, 32);
+const NONCE: Uint8Array = /* @__PURE__ */ DERIVED.subarray(32, 44);
+const COMMITMENT: Uint8Array = /* @__PURE__ */ DERIVED.subarray(44);
 
 /**
  * Returns the sealed bytes in a new array. The salt is drawn here, so sealing the same twice gives different bytes.
@@ -63,6 +67,37 @@ export function sealAfter(
   return bytes;
 }
 
+/** A fresh secret, and itself sealed. */
+export interface SealedRandom {
+  /** The caller wipes it. */
+  readonly plaintext: Uint8Array<ArrayBuffer>;
+  /** `header ‖ sealed bytes`. */
+  readonly sealed: Uint8Array<ArrayBuffer>;
+}
+
+/**
+ * Draws 1 to 1,024 fresh bytes and seals them, else as {@link sealAfter}. One draw makes salt and plaintext: it is
+ * hedged with the context, and a salt that repeats then comes with the plaintext that it came with before.
+ */
+export function sealRandomAfter(
+  header: Uint8Array,
+  key: Uint8Array,
+  context: Uint8Array,
+  lengthBytes: number,
+): SealedRandom {
+  const drawn = randomFor(SEAL_SALT_BYTES + lengthBytes, u32(context.length), context);
+  try {
+    const plaintext = copy(drawn.subarray(SEAL_SALT_BYTES));
+    assertSealInput(key, context, plaintext);
+    const sealed = new Uint8Array(header.length + SEAL_OVERHEAD_BYTES + lengthBytes);
+    sealed.set(header);
+    sealInto(sealed.subarray(header.length), key, drawn.subarray(0, SEAL_SALT_BYTES), context, plaintext);
+    return { plaintext, sealed };
+  } finally {
+    wipe(drawn);
+  }
+}
+
 /**
  * Seals with a given salt: for known answers only. A salt that repeats under one key and context, with another
  * plaintext, breaks both messages.
@@ -88,18 +123,13 @@ function sealInto(
   context: Uint8Array,
   plaintext: Uint8Array,
 ): void {
-  const derived = derive(key, salt, context);
   try {
+    expandInto(DERIVED, "sha512", key, LABEL, salt, context);
     sealed.set(salt);
-    sealed.set(derived.subarray(COMMITMENT_AT), SEAL_SALT_BYTES);
-    sealGcmInto(sealed.subarray(HEADER_BYTES), {
-      key: derived.subarray(0, NONCE_AT),
-      nonce: derived.subarray(NONCE_AT, COMMITMENT_AT),
-      aad: NO_AAD,
-      plaintext,
-    });
+    sealed.set(COMMITMENT, SEAL_SALT_BYTES);
+    sealGcmInto(sealed.subarray(HEADER_BYTES), { key: KEY, nonce: NONCE, aad: NO_AAD, plaintext });
   } finally {
-    wipe(derived);
+    wipe(DERIVED);
   }
 }
 
@@ -116,20 +146,13 @@ export function open(key: Uint8Array, context: Uint8Array, sealed: Uint8Array): 
   if (sealed.length < SEAL_OVERHEAD_BYTES || sealed.length > SEAL_OVERHEAD_BYTES + MAX_SEAL_BYTES) {
     throw new MalformedError("length");
   }
-  const derived = derive(key, sealed.subarray(0, SEAL_SALT_BYTES), context);
   try {
+    expandInto(DERIVED, "sha512", key, LABEL, sealed.subarray(0, SEAL_SALT_BYTES), context);
     // The commitment comes first: under a wrong key no AES operation takes place.
-    if (!equal(derived.subarray(COMMITMENT_AT), sealed.subarray(SEAL_SALT_BYTES, HEADER_BYTES))) {
-      throw new AuthenticationError();
-    }
-    return openGcm(
-      derived.subarray(0, NONCE_AT),
-      derived.subarray(NONCE_AT, COMMITMENT_AT),
-      NO_AAD,
-      sealed.subarray(HEADER_BYTES),
-    );
+    if (!equal(COMMITMENT, sealed.subarray(SEAL_SALT_BYTES, HEADER_BYTES))) throw new AuthenticationError();
+    return openGcm(KEY, NONCE, NO_AAD, sealed.subarray(HEADER_BYTES));
   } finally {
-    wipe(derived);
+    wipe(DERIVED);
   }
 }
 
@@ -140,8 +163,4 @@ function assertSealInput(key: Uint8Array, context: Uint8Array, plaintext: Uint8A
   if (plaintext.length > MAX_SEAL_BYTES) {
     throw new RangeError(`plaintext: expected 0 to ${MAX_SEAL_BYTES} bytes, got ${plaintext.length}`);
   }
-}
-
-function derive(key: Uint8Array, salt: Uint8Array, context: Uint8Array): Uint8Array<ArrayBuffer> {
-  return expand("sha512", key, concat(LABEL, salt, context), DERIVED_BYTES);
 }

@@ -6,7 +6,7 @@
  */
 import { assertBytes, concat, hex, readU32, u32 } from "../bytes.ts";
 import { AuthenticationError, MalformedError } from "../crypto/failures.ts";
-import { open, sealAfter } from "../crypto/seal.ts";
+import { open, sealAfter, type SealedRandom, sealRandomAfter } from "../crypto/seal.ts";
 import { InvalidCiphertextError, UnsupportedFormatError } from "../errors.ts";
 import { MAX_SEAL_BYTES } from "../limits.ts";
 import { blobContext, ID_BYTES, VAULT_HINT_BYTES } from "./key-schedule.ts";
@@ -122,6 +122,17 @@ export function sealBlob(
 ): Uint8Array<ArrayBuffer> {
   const headerBytes = encodeBlobHeader(header);
   return sealAfter(headerBytes, kenc, blobContext(headerBytes, cec), plaintext);
+}
+
+/** Returns 1 to 1,024 fresh bytes and their blob, else as {@link sealBlob}. The caller wipes the plaintext. */
+export function sealRandomBlob(
+  kenc: Uint8Array,
+  header: BlobHeader,
+  cec: Uint8Array,
+  lengthBytes: number,
+): SealedRandom {
+  const headerBytes = encodeBlobHeader(header);
+  return sealRandomAfter(headerBytes, kenc, blobContext(headerBytes, cec), lengthBytes);
 }
 
 /** Returns the 32 header bytes. @throws RangeError for a field of the wrong length. */

@@ -4,7 +4,7 @@
  */
 import { optional, unknown } from "valibot";
 import { LimitExceededError } from "../errors.ts";
-import { sealBlob } from "../formats/blob.ts";
+import { type BlobHeader, sealBlob } from "../formats/blob.ts";
 import { type EncryptionContext, encodeContext } from "../formats/context.ts";
 import type { KeyRecord } from "../formats/records/tables.ts";
 import { formatKeyId } from "../keystore/key-reference.ts";
@@ -106,7 +106,10 @@ export function sealUnder(
   cec: Uint8Array,
   plaintext: Uint8Array,
 ): Uint8Array {
-  const { id: keyId, version } = key;
-  const header = { keyId, version, vaultHint: keystore.vaultHint };
-  return sealBlob(keystore.blobKey(key, version), header, cec, plaintext);
+  return sealBlob(keystore.blobKey(key, key.version), blobHeaderOf(keystore, key), cec, plaintext);
+}
+
+/** Returns the header of blobs under a key's current version. */
+export function blobHeaderOf({ vaultHint }: Keystore, { id: keyId, version }: KeyRecord): BlobHeader {
+  return { keyId, version, vaultHint };
 }

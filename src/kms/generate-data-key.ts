@@ -4,14 +4,14 @@
  * @module
  */
 import { optional, picklist, unknown } from "valibot";
-import { randomFor } from "../crypto/random.ts";
 import { InvalidArgumentError } from "../errors.ts";
+import { sealRandomBlob } from "../formats/blob.ts";
 import type { EncryptionContext } from "../formats/context.ts";
 import { formatKeyId } from "../keystore/key-reference.ts";
 import type { KeyOperation } from "../keystore/key-state.ts";
 import type { Keystore } from "../keystore/keystore.ts";
 import { MAX_DATA_KEY_BYTES } from "../limits.ts";
-import { contextArgument, encryptingKey, sealUnder } from "./encrypt.ts";
+import { blobHeaderOf, contextArgument, encryptingKey } from "./encrypt.ts";
 import type { CommonParameters, ReadingOperation } from "./operation.ts";
 import { integerFrom, optionalText, requestOf } from "./request.ts";
 
@@ -79,10 +79,15 @@ export function makeDataKey(
   { keyId, lengthBytes, cec }: GenerateDataKeyParameters,
 ): GenerateDataKeyResponse {
   const key = encryptingKey(operation, keystore, keyId);
-  const plaintext = randomFor(lengthBytes);
+  const { plaintext, sealed } = sealRandomBlob(
+    keystore.blobKey(key, key.version),
+    blobHeaderOf(keystore, key),
+    cec,
+    lengthBytes,
+  );
   return {
     plaintext,
-    ciphertextBlob: sealUnder(keystore, key, cec, plaintext),
+    ciphertextBlob: sealed,
     keyId: formatKeyId(key.id),
     keyVersion: key.version,
   };

@@ -11,7 +11,6 @@ const NAMES: Readonly<Record<string, string>> = {
   createHash: "SHA-2",
   createHmac: "HMAC with SHA-2; hkdfSync would extract first and limit its info",
   createPublicKey: "SubjectPublicKeyInfo of P-256, P-384 and RSA",
-  hkdfSync: "HKDF with SHA-2, to lengthen one random value",
   publicEncrypt: "RSA-OAEP with SHA-256",
   randomFillSync: "the system's generator",
   "type KeyObject": "a type",

@@ -1,4 +1,4 @@
-import { createHmac } from "node:crypto";
+import { createCipheriv, createHmac } from "node:crypto";
 import { describe, expect, it } from "vitest";
 import { hex } from "../../src/bytes.ts";
 import { hedgedRandom, randomFor, randomId, randomKey, type RandomSource } from "../../src/crypto/random.ts";
@@ -31,6 +31,25 @@ describe("hedged randomness", () => {
     message.set([1, 2, 3], 48);
     const expected = createHmac("sha512", Buffer.alloc(32, 1)).update(message).digest("hex");
     expect(hex(value)).toBe(expected.slice(0, 80));
+  });
+
+  it("is the same over a hedge that is too long to be gathered", () => {
+    const [short, long] = [Buffer.alloc(5000, 3), Buffer.alloc(9000, 4)];
+    for (const parts of [[short, short, short], [long], [short, long, short], []]) {
+      const draw = hedgedRandom(countingSource());
+      const head = Buffer.alloc(48, 2);
+      head.writeBigUInt64BE(1000n, 32);
+      head.writeBigUInt64BE(0n, 40);
+      const expected = createHmac("sha512", Buffer.alloc(32, 1)).update(Buffer.concat([head, ...parts]));
+      expect(hex(draw(64, ...parts))).toBe(expected.digest("hex"));
+    }
+  });
+
+  it("lengthens one value by AES-256-GCM", () => {
+    const [block, long] = [hedgedRandom(STUCK)(64), hedgedRandom(STUCK)(1048)];
+    const cipher = createCipheriv("aes-256-gcm", block.subarray(0, 32), block.subarray(32, 44));
+    expect(hex(long)).toBe(cipher.update(Buffer.alloc(1048)).toString("hex"));
+    expect(long.buffer.byteLength).toBe(1048);
   });
 
   it("draws its hedging key at first use, once, and raw bytes 64 values at a time", () => {
@@ -85,12 +104,12 @@ describe("hedged randomness", () => {
     expect(hex(draw(16))).toBe(hex(whole(16)));
   });
 
-  it("gives 1 to 1,024 bytes, no two blocks alike", () => {
+  it("gives 1 to 1,048 bytes, no two blocks alike", () => {
     const long = randomFor(1024);
     const blocks = new Set(Array.from({ length: 16 }, (_, i) => hex(long.subarray(64 * i, 64 * i + 64))));
     expect(blocks.size).toBe(16);
-    for (const length of [1, 63, 64, 65, 1023]) expect(randomFor(length)).toHaveLength(length);
-    for (const length of [0, 1025, 1.5, Number.NaN]) expect(() => randomFor(length)).toThrow(RangeError);
+    for (const length of [1, 63, 64, 65, 1023, 1048]) expect(randomFor(length)).toHaveLength(length);
+    for (const length of [0, 1049, 1.5, Number.NaN]) expect(() => randomFor(length)).toThrow(RangeError);
   });
 
   it("gives keys and ids on memory of their own", () => {
