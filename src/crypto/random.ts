@@ -11,17 +11,16 @@ import { wipe } from "../secret.ts";
 import { GCM_KEY_BYTES, GCM_NONCE_BYTES, sealGcmSlices } from "./aes-gcm.ts";
 import { ownMemory } from "./own-memory.ts";
 
-/** One HMAC-SHA-512. A longer value is a keystream of which one is key and nonce. */
+/** One HMAC-SHA-512. A longer value is the keystream of one. */
 const BLOCK_BYTES = 64;
 const RAW_BYTES = 32;
 /** Raw values drawn at once: a call to the system's generator costs as much as an HMAC. */
 const POOLED_DRAWS = 64;
 /** What is left of a pool is dropped after this pause, so that little outlives a snapshot. */
 const IDLE_NS = 1_000_000_000n;
-/** A data key, and the salt that is drawn with it. */
-const MAX_DRAW_BYTES = MAX_DATA_KEY_BYTES + 24;
 const NO_AAD = new Uint8Array(0);
-const ZEROS = new Uint8Array(MAX_DRAW_BYTES);
+const ZEROS = new Uint8Array(MAX_DATA_KEY_BYTES);
+const ZERO_NONCE: Uint8Array = ZEROS.subarray(0, GCM_NONCE_BYTES);
 /** What is hashed at once: the longest plaintext of encrypt, with a short context. A longer one takes more calls. */
 const INPUT_BYTES = 8192;
 
@@ -32,7 +31,7 @@ export interface RandomSource {
   readonly monotonicNs: () => bigint;
 }
 
-/** Draws `lengthBytes` (1 to 1,048) fresh bytes; `hedge` is mixed in, its parts joined. */
+/** Draws `lengthBytes` (1 to 1,024) fresh bytes; `hedge` is mixed in, its parts joined. */
 export type DrawRandom = (lengthBytes: number, ...hedge: readonly Uint8Array[]) => Uint8Array<ArrayBuffer>;
 
 /** The system's generator and monotonic clock. */
@@ -88,9 +87,7 @@ export function hedgedRandom(source: RandomSource): DrawRandom {
   };
 
   return (lengthBytes, ...hedge) => {
-    if (!Number.isInteger(lengthBytes) || lengthBytes < 1 || lengthBytes > MAX_DRAW_BYTES) {
-      throw new RangeError(`lengthBytes: expected 1 to ${MAX_DRAW_BYTES}, got ${lengthBytes}`);
-    }
+    assertDrawable(lengthBytes);
     if (hedgingKey === undefined) {
       const fresh = offHeap(RAW_BYTES);
       source.fillRandom(fresh);
@@ -99,26 +96,33 @@ export function hedgedRandom(source: RandomSource): DrawRandom {
     const block = drawBlock(hedgingKey, hedge);
     try {
       if (lengthBytes <= BLOCK_BYTES) return copy(block.subarray(0, lengthBytes));
-      return keystream(block, lengthBytes);
+      return lengthened(block.subarray(0, GCM_KEY_BYTES), lengthBytes);
     } finally {
       wipe(block);
     }
   };
 }
 
-/** The keystream of AES-256-GCM: HKDF would be sixteen HMACs for 1 KiB, which take as long as to encrypt it. */
-function keystream(block: Uint8Array, lengthBytes: number): Uint8Array<ArrayBuffer> {
-  const [bytes] = sealGcmSlices({
-    key: block.subarray(0, GCM_KEY_BYTES),
-    nonce: block.subarray(GCM_KEY_BYTES, GCM_KEY_BYTES + GCM_NONCE_BYTES),
-    aad: NO_AAD,
-    plaintext: ZEROS.subarray(0, lengthBytes),
-  });
-  return ownMemory(bytes as Uint8Array);
+/** @throws RangeError for another length than 1 to 1,024. */
+export function assertDrawable(lengthBytes: number): void {
+  if (!Number.isInteger(lengthBytes) || lengthBytes < 1 || lengthBytes > MAX_DATA_KEY_BYTES) {
+    throw new RangeError(`lengthBytes: expected 1 to ${MAX_DATA_KEY_BYTES}, got ${lengthBytes}`);
+  }
 }
 
 /**
- * Returns `lengthBytes` (1 to 1,048) fresh bytes, hedged with the given parts.
+ * Returns 1 to 1,024 bytes that nobody can tell from random without the 32 random bytes of `seed`, which serve nothing
+ * else: the keystream of AES-256-GCM. HKDF would be sixteen HMACs for 1 KiB, which take as long as to encrypt it.
+ */
+export function lengthened(seed: Uint8Array, lengthBytes: number): Uint8Array<ArrayBuffer> {
+  assertDrawable(lengthBytes);
+  const plaintext = ZEROS.subarray(0, lengthBytes);
+  const [keystream] = sealGcmSlices({ key: seed, nonce: ZERO_NONCE, aad: NO_AAD, plaintext });
+  return ownMemory(keystream as Uint8Array);
+}
+
+/**
+ * Returns `lengthBytes` (1 to 1,024) fresh bytes, hedged with the given parts.
  * @throws RangeError for another length.
  */
 export const randomFor: DrawRandom = hedgedRandom(SYSTEM_RANDOM);

@@ -10,7 +10,7 @@ import { wipe } from "../secret.ts";
 import { openGcm, sealGcmInto } from "./aes-gcm.ts";
 import { AuthenticationError, MalformedError } from "./failures.ts";
 import { expandInto } from "./hkdf.ts";
-import { randomFor } from "./random.ts";
+import { assertDrawable, lengthened, randomFor } from "./random.ts";
 
 /** Length of sealed bytes minus their plaintext, in bytes. */
 export const SEAL_OVERHEAD_BYTES = 72;
@@ -19,6 +19,8 @@ const SEAL_SALT_BYTES = 24;
 
 const LABEL = label("c2sp.org/chunked-encryption@v1+AEAD_AES_256_GCM");
 const COMMITMENT_BYTES = 32;
+/** Of a fresh plaintext. */
+const SEED_BYTES = 32;
 const HEADER_BYTES = SEAL_SALT_BYTES + COMMITMENT_BYTES;
 const NO_AAD = new Uint8Array(0);
 
@@ -76,8 +78,9 @@ export interface SealedRandom {
 }
 
 /**
- * Draws 1 to 1,024 fresh bytes and seals them, else as {@link sealAfter}. One draw makes salt and plaintext: it is
- * hedged with the context, and a salt that repeats then comes with the plaintext that it came with before.
+ * Makes 1 to 1,024 fresh bytes and seals them, else as {@link sealAfter}. They and the salt come from one draw, hedged
+ * with the context: a salt that repeats comes with the bytes that it came with before.
+ * @throws RangeError for another length.
  */
 export function sealRandomAfter(
   header: Uint8Array,
@@ -85,9 +88,12 @@ export function sealRandomAfter(
   context: Uint8Array,
   lengthBytes: number,
 ): SealedRandom {
-  const drawn = randomFor(SEAL_SALT_BYTES + lengthBytes, u32(context.length), context);
+  assertDrawable(lengthBytes);
+  const drawn = randomFor(SEAL_SALT_BYTES + SEED_BYTES, u32(context.length), context);
   try {
-    const plaintext = copy(drawn.subarray(SEAL_SALT_BYTES));
+    const seed = drawn.subarray(SEAL_SALT_BYTES);
+    const plaintext =
+      lengthBytes <= SEED_BYTES ? copy(seed.subarray(0, lengthBytes)) : lengthened(seed, lengthBytes);
     assertSealInput(key, context, plaintext);
     const sealed = new Uint8Array(header.length + SEAL_OVERHEAD_BYTES + lengthBytes);
     sealed.set(header);

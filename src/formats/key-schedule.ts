@@ -18,6 +18,9 @@ export const VAULT_HINT_BYTES = 4;
 /** Length of the vault header's MAC key. */
 export const HEADER_KEY_BYTES = 64;
 
+/** Made once: each encrypt and decrypt needs it. */
+const BLOB_LABEL = /* @__PURE__ */ label("coffer/blob/v1");
+
 /** What a version's sealed material is bound to. */
 export interface MaterialBinding {
   readonly keyId: Uint8Array;
@@ -112,7 +115,7 @@ export function vaultHint(vaultId: Uint8Array): Uint8Array {
 
 /** Context of a blob's seal: all 32 header bytes, then the canonical encryption context. */
 export function blobContext(headerBytes: Uint8Array, cec: Uint8Array): Uint8Array {
-  return concat(label("coffer/blob/v1"), headerBytes, cec);
+  return concat(BLOB_LABEL, headerBytes, cec);
 }
 
 /** Context of a slot's seal. */

@@ -51,11 +51,7 @@ export function parseKeyId(text: string): Uint8Array {
 /** Returns the UUID text of a key id, lower case. */
 export function formatKeyId(id: Uint8Array): string {
   const digits = hex(id);
-  const cuts = [0, 8, 12, 16, 20, 32];
-  return cuts
-    .slice(1)
-    .map((end, i) => digits.slice(cuts[i], end))
-    .join("-");
+  return `${digits.slice(0, 8)}-${digits.slice(8, 12)}-${digits.slice(12, 16)}-${digits.slice(16, 20)}-${digits.slice(20)}`;
 }
 
 /**

@@ -3,7 +3,7 @@ import { expect, test } from "vitest";
 
 import { concat, hex, utf8 } from "../../src/bytes.ts";
 import { type CofferError, InvalidCiphertextError, UnsupportedFormatError } from "../../src/errors.ts";
-import { BLOB_OVERHEAD_BYTES, openBlob, parseBlob, sealBlob } from "../../src/formats/blob.ts";
+import { BLOB_OVERHEAD_BYTES, openBlob, parseBlob, sealBlob, sealRandomBlob } from "../../src/formats/blob.ts";
 import { encodeContext } from "../../src/formats/context.ts";
 import { blobKey } from "../../src/formats/key-schedule.ts";
 import { counting, everyByteChanged, everyPrefix, thrownBy } from "./changed-bytes.ts";
@@ -34,6 +34,22 @@ test("for every plaintext and context, opening gives the plaintext", () => {
     ),
     { numRuns: 100 },
   );
+});
+
+test("a fresh plaintext of 1 to 1,024 bytes is what its blob holds, and is in no other", () => {
+  for (const length of [1, 16, 31, 32, 33, 64, 65, 1024]) {
+    const one = sealRandomBlob(kenc, header, cec, length);
+    expect([one.plaintext.length, one.plaintext.buffer.byteLength]).toEqual([length, length]);
+    expect(openBlob(kenc, parseBlob(one.sealed), cec)).toEqual(one.plaintext);
+    const [start, text] = [hex(one.plaintext.subarray(0, 16)), hex(one.sealed)];
+    // One byte is met by chance.
+    if (length > 1) expect(text).not.toContain(start);
+    const other = sealRandomBlob(kenc, header, cec, length);
+    expect(hex(other.sealed.subarray(32, 56))).not.toBe(hex(one.sealed.subarray(32, 56)));
+    if (length > 1) expect(hex(other.plaintext.subarray(0, 16))).not.toBe(start);
+  }
+  expect(() => sealRandomBlob(kenc, header, cec, 0)).toThrow(RangeError);
+  expect(() => sealRandomBlob(kenc, header, cec, 1025)).toThrow(RangeError);
 });
 
 test("carries 0 to 16,383 bytes [F-41]", () => {
