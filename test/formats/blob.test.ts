@@ -3,7 +3,13 @@ import { expect, test } from "vitest";
 
 import { concat, hex, utf8 } from "../../src/bytes.ts";
 import { type CofferError, InvalidCiphertextError, UnsupportedFormatError } from "../../src/errors.ts";
-import { BLOB_OVERHEAD_BYTES, openBlob, parseBlob, sealBlob, sealRandomBlob } from "../../src/formats/blob.ts";
+import {
+  BLOB_OVERHEAD_BYTES,
+  openBlob,
+  parseBlob,
+  sealBlob,
+  sealRandomBlob,
+} from "../../src/formats/blob.ts";
 import { encodeContext } from "../../src/formats/context.ts";
 import { blobKey } from "../../src/formats/key-schedule.ts";
 import { counting, everyByteChanged, everyPrefix, thrownBy } from "./changed-bytes.ts";
