@@ -45,7 +45,7 @@ function run(command, args, stdout = "inherit") {
 /** Only what `files` of package.json names and npm adds by itself; no tests; every entry point there. */
 function checkContents(paths) {
   const allowed =
-    /^(?:dist\/.+\.(?:js|d\.ts|js\.map)|docs\/.+|(?:README|CHANGELOG|SECURITY)\.md|LICENSE|package\.json)$/u;
+    /^(?:dist\/.+\.(?:c?js|d\.ts|js\.map)|docs\/.+|(?:README|CHANGELOG|SECURITY)\.md|LICENSE|package\.json)$/u;
   for (const path of paths) {
     assert.match(path, allowed, `${path} must not be in the package`);
     assert.doesNotMatch(path, /\.test\.|fixtures\//u, `${path} must not be in the package`);

@@ -23,11 +23,11 @@ let workerUrl: URL | undefined;
 
 /**
  * Says where the worker's file is, for an application that is bundled into one file: the built
- * `coffer/dist/envelope/file-worker.js`, or a bundle of it. Without this call it is looked for beside the code that
+ * `coffer/dist/envelope/file-worker.cjs`. Without this call it is looked for beside the code that
  * uses it; where it cannot be started, long files are worked on in the calling thread, which takes longer.
  * @throws TypeError unless it is a URL.
  * @example
- * useFileWorker(new URL("./file-worker.js", import.meta.url));
+ * useFileWorker(new URL("./file-worker.cjs", import.meta.url));
  */
 export function useFileWorker(url: URL): void {
   if (!(url instanceof URL)) throw new TypeError(`url: expected a URL, got ${typeof url}`);
@@ -143,7 +143,7 @@ class WorkerPool {
     clearTimeout(this.#idle);
     this.#running += 1;
     try {
-      const url = workerUrl ?? new URL("./file-worker.js", import.meta.url);
+      const url = workerUrl ?? new URL("./file-worker.cjs", import.meta.url);
       for (let missing = poolSize() - this.#workers.size; missing > 0; missing--) {
         // Each start holds the caller's thread for a millisecond.
         await takeTurn();

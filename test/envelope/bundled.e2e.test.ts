@@ -54,7 +54,7 @@ beforeAll(async () => {
   folder = await scratch();
   await writeFile(join(folder, "app-source.mjs"), APP);
   await bundle(join(folder, "app-source.mjs"), join(folder, "app.mjs"));
-  await bundle(fileURLToPath(distUrl("envelope/file-worker.js")), join(folder, "worker.mjs"));
+  await copyFile(fileURLToPath(distUrl("envelope/file-worker.cjs")), join(folder, "worker.cjs"));
 });
 
 /** Runs the application, looks that its work is right, and returns what it reported. */
@@ -89,30 +89,29 @@ describe("a bundled application", () => {
 
   test("finds a worker of the usual name beside it", async () => {
     const place = await installed();
-    await copyFile(join(folder, "worker.mjs"), join(place, "file-worker.js"));
-    await writeFile(join(place, "package.json"), '{ "type": "module" }');
+    await copyFile(join(folder, "worker.cjs"), join(place, "file-worker.cjs"));
     expect(await reportsOf(join(place, "app.mjs"))).toEqual([]);
   });
 
   test("takes the worker from where useFileWorker says", async () => {
     const place = await installed();
-    expect(await reportsOf(join(place, "app.mjs"), pathToFileURL(join(folder, "worker.mjs")))).toEqual([]);
+    expect(await reportsOf(join(place, "app.mjs"), pathToFileURL(join(folder, "worker.cjs")))).toEqual([]);
   });
 });
 
 test("an asar archive keeps the worker's file outside, where threads can start from it", async () => {
   const content = await scratch();
   await copyFile(join(folder, "app.mjs"), join(content, "app.mjs"));
-  await copyFile(join(folder, "worker.mjs"), join(content, "worker.mjs"));
+  await copyFile(join(folder, "worker.cjs"), join(content, "worker.cjs"));
   const out = await scratch();
   const archive = join(out, "app.asar");
-  await createPackageWithOptions(content, archive, { unpack: "worker.mjs" });
-  expect(listPackage(archive, { isPack: false }).toSorted()).toEqual(["/app.mjs", "/worker.mjs"]);
+  await createPackageWithOptions(content, archive, { unpack: "worker.cjs" });
+  expect(listPackage(archive, { isPack: false }).toSorted()).toEqual(["/app.mjs", "/worker.cjs"]);
   // Only Electron runs what is inside: here the application is taken out, and the worker stays.
   const app = join(await installed(), "app.mjs");
   await writeFile(app, extractFile(archive, "app.mjs"));
-  expect(await reportsOf(app, pathToFileURL(join(`${archive}.unpacked`, "worker.mjs")))).toEqual([]);
+  expect(await reportsOf(app, pathToFileURL(join(`${archive}.unpacked`, "worker.cjs")))).toEqual([]);
   // A path into the archive leads nowhere for a thread that knows no archives.
-  const reports = await reportsOf(app, pathToFileURL(join(archive, "worker.mjs")));
+  const reports = await reportsOf(app, pathToFileURL(join(archive, "worker.cjs")));
   expect(reports[0]).toContain(WARNING);
 });

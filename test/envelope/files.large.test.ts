@@ -27,7 +27,7 @@ const ground = fileGround();
 let threaded: VaultFiles;
 
 beforeAll(() => {
-  useFileWorker(new URL(distUrl("envelope/file-worker.js")));
+  useFileWorker(new URL(distUrl("envelope/file-worker.cjs")));
   threaded = new VaultFiles({ ...ground.host, mayUseWorkers: true });
 });
 afterAll(() => report("files.large", measured));

@@ -12,7 +12,7 @@ import { distUrl, runModule } from "../storage/scratch.ts";
 import { bytesOf, E, fileGround, holds, namesIn, P, pattern, sourceIn } from "./file-ground.ts";
 
 const ground = fileGround();
-const BUILT = new URL(distUrl("envelope/file-worker.js"));
+const BUILT = new URL(distUrl("envelope/file-worker.cjs"));
 /** Long enough for threads, of several stretches, with an end of its own. */
 const plaintext = pattern(3 * 8_388_608 + 12_345);
 let threaded: VaultFiles;

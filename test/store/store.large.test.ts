@@ -23,7 +23,7 @@ const islands = [0, Math.floor(lengthBytes / 2), lengthBytes - 5000].map((at, i)
 }));
 const measured = { mebibytes, memoryMebibytes: 0, writeSeconds: 0, verifySeconds: 0, exportSeconds: 0 };
 
-beforeAll(() => useFileWorker(new URL(distUrl("envelope/file-worker.js"))));
+beforeAll(() => useFileWorker(new URL(distUrl("envelope/file-worker.cjs"))));
 afterAll(() => report("store: large file", measured));
 
 test(
