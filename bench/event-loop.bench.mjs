@@ -37,7 +37,7 @@ export async function eventLoop({ fileRounds, partBytes, shortBytes, isQuick }) 
       for (const [name, job] of Object.entries(jobs)) {
         await mkdir(many);
         const own = await child.ask(job);
-        const idle = await child.ask({ ...job, type: baselineOf(job), seconds: own.seconds });
+        const idle = await child.ask({ type: baselineOf(job), seconds: own.seconds, bytes: job.bytes });
         await rm(many, { recursive: true });
         if (round === 0) continue;
         late[name].own.push(own.latestMs);

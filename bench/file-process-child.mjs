@@ -19,8 +19,8 @@ let flush;
 
 const JOBS = {
   encrypt: ({ source, destination, segmentBytes }) =>
-    vault.encryptFile(source, destination, { overwrite: true, ...(segmentBytes && { segmentBytes }) }),
-  decrypt: ({ source, destination }) => vault.decryptFile(source, destination, { overwrite: true }),
+    vault.encryptFile(source, destination, segmentBytes && { segmentBytes }),
+  decrypt: ({ source, destination }) => vault.decryptFile(source, destination),
   encryptAll: ({ pairs }) => Promise.all(pairs.map(([from, to]) => vault.encryptFile(from, to))),
   encryptStream: ({ bytes }) => drain(chunks(bytes).pipeThrough(vault.encryptStream())),
   idle: ({ seconds }) => sleep(seconds * 1000),

@@ -5,6 +5,7 @@
  */
 import { fork } from "node:child_process";
 import { once } from "node:events";
+import { rm } from "node:fs/promises";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { withFolder } from "./scratch-files.mjs";
@@ -43,11 +44,13 @@ class FileProcess {
   #exit = once(this.#child, "exit");
 
   /**
-   * Does a job of the child's `JOBS`, of `{ type, …}`.
+   * Does a job of the child's `JOBS`, of `{ type, …}`. Its destination is a new file.
    * @returns {Promise<{ seconds: number, peakBytes: number, latestMs: number }>} how long it took; the most memory above
    *   what there was before; the longest that the event loop was late
    */
   async ask(job) {
+    // To take away an old file is no part of the work.
+    if (job.destination !== undefined) await rm(job.destination, { force: true });
     this.#child.send(job);
     const [answer] = await Promise.race([once(this.#child, "message"), this.#exit]);
     if (typeof answer !== "object") throw new Error(`the process for files ended with exit code ${answer}`);

@@ -8,7 +8,7 @@ import { dirname, join } from "node:path";
 import { performance } from "node:perf_hooks";
 import { withProcesses } from "./file-process.mjs";
 import { inRounds, rateLine, sizeText } from "./measure.mjs";
-import { isInstalled, makeFile, run } from "./scratch-files.mjs";
+import { isInstalled, makeFile, run, settle } from "./scratch-files.mjs";
 
 const TARGETS = { unflushed: { cp: 0.5, age: 2 }, flushed: { cp: 0.7 } };
 
@@ -28,7 +28,10 @@ export async function fileToFile({ fileRounds, fileBytes, isQuick }) {
         if (isFlushed && name.startsWith("openssl")) continue;
         works[name] = () => toNewFile(join(folder, name.replaceAll(" ", "-")), work, isFlushed);
       }
-      const took = await inRounds(fileRounds, works, { isWarm: isQuick });
+      const took = await inRounds(fileRounds, works, {
+        isWarm: isQuick,
+        before: () => settle(folder, fileBytes),
+      });
       await own.check();
       lines.push(...linesOf({ took, fileBytes, isFlushed }));
     }
@@ -39,10 +42,8 @@ export async function fileToFile({ fileRounds, fileBytes, isQuick }) {
 function coffers(child, folder, { source, isFlushed }) {
   const sealed = join(folder, "sealed");
   const opened = join(folder, "opened");
-  const work = (type, from, to) => async () => {
-    await rm(to, { force: true });
-    return (await child.ask({ type, source: from, destination: to, isFlushed })).seconds;
-  };
+  const work = (type, from, to) => async () =>
+    (await child.ask({ type, source: from, destination: to, isFlushed })).seconds;
   return {
     works: { encryptFile: work("encrypt", source, sealed), decryptFile: work("decrypt", sealed, opened) },
     check: () => run("cmp", source, opened),

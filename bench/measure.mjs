@@ -20,14 +20,16 @@ export function quantile(values, q) {
 
 /**
  * Runs works in turns, so that what disturbs the machine disturbs all of them.
- * @param {number} rounds that count; one more comes first and warms up, unless `isWarm`
+ * @param {number} rounds that count; one more comes first and warms up, unless `isWarm`. What is to be done before each
+ *   work, and does not count, is `before`.
  * @param {Record<string, () => unknown>} works may return a promise, or the seconds that count where not all of it does
  * @returns {Promise<Record<string, number[]>>} seconds of each round, by name
  */
-export async function inRounds(rounds, works, { isWarm = false } = {}) {
+export async function inRounds(rounds, works, { isWarm = false, before } = {}) {
   const took = Object.fromEntries(Object.keys(works).map((name) => [name, []]));
   for (let round = isWarm ? 1 : 0; round <= rounds; round += 1) {
     for (const [name, work] of Object.entries(works)) {
+      if (before !== undefined) await before();
       const startedMs = performance.now();
       let result = work();
       if (result instanceof Promise) result = await result;

@@ -40,6 +40,23 @@ export async function makeFile(path, bytes, { isSparse = false } = {}) {
   }
 }
 
+/**
+ * Lets the next work begin as the first one did, whatever came before: what others wrote is on the disk, so that the
+ * system does not write it meanwhile, and there is memory for a file of `bytes`: a virtual machine that has given some of
+ * its own back gets it page by page, which takes several times as long as to write the file.
+ */
+export async function settle(folder, bytes) {
+  if (isInstalled("sync")) await run("sync");
+  const spare = join(folder, "spare");
+  const file = await open(spare, "wx");
+  try {
+    for (let at = 0; at < bytes; at += BLOCK.length) await file.write(BLOCK, 0, BLOCK.length, at);
+  } finally {
+    await file.close();
+    await rm(spare);
+  }
+}
+
 /** Whether a program of this name is installed. */
 export function isInstalled(program) {
   const folders = (process.env.PATH ?? "").split(delimiter);

@@ -7,7 +7,7 @@ import { join } from "node:path";
 import { performance } from "node:perf_hooks";
 import { withProcesses } from "./file-process.mjs";
 import { inRounds, median, rateLine, sizeText } from "./measure.mjs";
-import { makeFile } from "./scratch-files.mjs";
+import { makeFile, settle } from "./scratch-files.mjs";
 import { withVault } from "./scratch-vault.mjs";
 
 const SIZES = [65_536, 262_144, 1_048_576];
@@ -28,7 +28,10 @@ export async function segmentSizes({ fileRounds, partBytes, reads, isQuick }) {
       works[`decryptFile, ${segmentBytes}`] = () =>
         seconds({ type: "decrypt", source: sealed, destination: join(folder, "opened") });
     }
-    const took = await inRounds(fileRounds, works, { isWarm: isQuick });
+    const took = await inRounds(fileRounds, works, {
+      isWarm: isQuick,
+      before: () => settle(folder, partBytes),
+    });
     const lines = ["encryptFile", "decryptFile"].flatMap((name) =>
       SIZES.map((segmentBytes) =>
         rateLine({

@@ -3,11 +3,11 @@
  * @module
  */
 import { copyFile, rm } from "node:fs/promises";
-import { join } from "node:path";
+import { dirname, join } from "node:path";
 import { performance } from "node:perf_hooks";
 import { withProcesses } from "./file-process.mjs";
 import { inRounds, rateLine, sizeText } from "./measure.mjs";
-import { makeFile } from "./scratch-files.mjs";
+import { makeFile, settle } from "./scratch-files.mjs";
 
 const MAX_MEBIBYTES = 96;
 /** Short ones many times, so that there is something to measure. */
@@ -51,6 +51,7 @@ export async function sizes({ fileRounds, sizesBytes, isQuick }) {
 
 async function measure(child, [source, sealed, opened, copy], { bytes, fileRounds, isQuick }) {
   const files = Math.min(MAX_FILES_PER_ROUND, Math.ceil(MIN_ROUND_BYTES / bytes));
+  const folder = dirname(source);
   const peaks = [];
   const repeat = async (work) => {
     let seconds = 0;
@@ -76,7 +77,7 @@ async function measure(child, [source, sealed, opened, copy], { bytes, fileRound
           return (performance.now() - startedMs) / 1000;
         }),
     },
-    { isWarm: isQuick },
+    { isWarm: isQuick, before: () => settle(folder, bytes) },
   );
   return { took, peaks, files };
 }

@@ -7,7 +7,7 @@ import { randomInt } from "node:crypto";
 import { mkdir, rm } from "node:fs/promises";
 import { join } from "node:path";
 import { inRounds, rateLine, repeated, sizeText, timeLine } from "./measure.mjs";
-import { makeFile, run, withFolder } from "./scratch-files.mjs";
+import { makeFile, run, settle, withFolder } from "./scratch-files.mjs";
 import { withVault } from "./scratch-vault.mjs";
 import { seconds } from "./store-ground.mjs";
 
@@ -43,7 +43,10 @@ export async function storeLarge({ fileRounds, storeFileBytes: fileBytes, reads,
         readStream: () => seconds(async () => drain(await store.readStream("large"))),
         openFile: () => seconds(async () => drainReader(await vault.openFile(sealed))),
       };
-      const took = await inRounds(fileRounds, works, { isWarm: isQuick });
+      const took = await inRounds(fileRounds, works, {
+        isWarm: isQuick,
+        before: () => settle(folder, fileBytes),
+      });
       await run("cmp", source, join(exported, "large"));
       const question = `store: a file of ${sizeText(fileBytes)}, flushed`;
       const line = (what, baseline, target) =>

@@ -5,7 +5,7 @@
 import { join } from "node:path";
 import { withProcesses } from "./file-process.mjs";
 import { inRounds, rateLine, sizeText } from "./measure.mjs";
-import { makeFile } from "./scratch-files.mjs";
+import { makeFile, settle } from "./scratch-files.mjs";
 
 const THREADS = [1, 2, 4];
 
@@ -24,7 +24,10 @@ export async function threads({ fileRounds, partBytes, isQuick }) {
       works[`decryptFile, ${count}`] = () =>
         seconds({ type: "decrypt", source: sealed, destination: join(folder, "opened") });
     }
-    const took = await inRounds(fileRounds, works, { isWarm: isQuick });
+    const took = await inRounds(fileRounds, works, {
+      isWarm: isQuick,
+      before: () => settle(folder, partBytes),
+    });
     return ["encryptFile", "decryptFile"].flatMap((name) =>
       counts.map((count) =>
         rateLine({
