@@ -4,11 +4,13 @@
  */
 import { readFileSync, writeFileSync } from "node:fs";
 import { open } from "node:fs/promises";
+import { once } from "node:events";
 import { syncBuiltinESMExports } from "node:module";
 import os from "node:os";
 import { monitorEventLoopDelay, performance } from "node:perf_hooks";
 import process from "node:process";
 import { ReadableStream } from "node:stream/web";
+import { Worker } from "node:worker_threads";
 import { setImmediate as nextTurn, setTimeout as sleep } from "node:timers/promises";
 
 const RESOLUTION_MS = 1;
@@ -23,7 +25,7 @@ const JOBS = {
   decrypt: ({ source, destination }) => vault.decryptFile(source, destination),
   encryptAll: ({ pairs }) => Promise.all(pairs.map(([from, to]) => vault.encryptFile(from, to))),
   encryptStream: ({ bytes }) => drain(chunks(bytes).pipeThrough(vault.encryptStream())),
-  idle: ({ seconds }) => sleep(seconds * 1000),
+  busyThreads: ({ seconds }) => fillInThreads(seconds * 1000),
   inTurns: ({ seconds }) => workInTurns(seconds * 1000),
   copiesInTurns: ({ bytes }) => copyInTurns(bytes),
 };
@@ -97,6 +99,14 @@ function chunks(bytes) {
       }
     },
   });
+}
+
+/** One thread for each core, as long work has them, each filling memory of its own again and again. */
+async function fillInThreads(milliseconds) {
+  const source = `const bytes = new Uint8Array(2 ** 20); const endMs = performance.now() + ${milliseconds};
+    while (performance.now() < endMs) bytes.fill(1);`;
+  const threads = Array.from({ length: os.availableParallelism() }, () => new Worker(source, { eval: true }));
+  await Promise.all(threads.map((thread) => once(thread, "exit")));
 }
 
 /** Half a millisecond of work in each turn of the event loop. */
