@@ -70,13 +70,51 @@ export async function publishTemporary(fs: FileSystem, temporaryPath: string, pa
   }
 }
 
-/** Flushes the names in a folder. @throws CofferError `COFFER_IO`. */
+/** A flush of a folder that is under way, and the one after it, where somebody waits for that. */
+interface FolderFlush {
+  readonly running: Promise<void>;
+  next?: Promise<void>;
+}
+
+const folderFlushes = new WeakMap<FileSystem, Map<string, FolderFlush>>();
+
+/**
+ * Flushes the names in a folder. Those who ask while it is being flushed share the flush that comes after it.
+ * @throws CofferError `COFFER_IO`.
+ */
 export async function syncFolder(fs: FileSystem, path: string): Promise<void> {
   try {
-    await fs.syncDirectory(path);
+    await flushOf(fs, path, flushesOn(fs));
   } catch (error) {
     throw ioError(error, "flush a folder to the drive", path);
   }
+}
+
+function flushesOn(fs: FileSystem): Map<string, FolderFlush> {
+  const known = folderFlushes.get(fs);
+  if (known !== undefined) return known;
+  const none = new Map<string, FolderFlush>();
+  folderFlushes.set(fs, none);
+  return none;
+}
+
+function flushOf(fs: FileSystem, path: string, flushes: Map<string, FolderFlush>): Promise<void> {
+  const current = flushes.get(path);
+  if (current === undefined) return beginFlush(fs, path, flushes);
+  // The one under way may have begun before the caller's change: the next one covers it.
+  const begin = (): Promise<void> => beginFlush(fs, path, flushes);
+  current.next ??= current.running.then(begin, begin);
+  return current.next;
+}
+
+function beginFlush(fs: FileSystem, path: string, flushes: Map<string, FolderFlush>): Promise<void> {
+  const flush: FolderFlush = { running: fs.syncDirectory(path) };
+  flushes.set(path, flush);
+  const end = (): void => {
+    if (flushes.get(path) === flush) flushes.delete(path);
+  };
+  flush.running.then(end, end);
+  return flush.running;
 }
 
 /** Removes a name; absent is fine. @returns whether something was removed. */

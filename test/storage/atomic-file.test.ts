@@ -179,6 +179,68 @@ describe("writing a temporary file", () => {
   });
 });
 
+describe("flushes of one folder", () => {
+  /** Flushes end when they are told to. */
+  function heldFlushes(): { port: FileSystem; begun: string[]; end: (error?: Error) => Promise<void> } {
+    const begun: string[] = [];
+    const ends: ((error?: Error) => void)[] = [];
+    const syncDirectory = (path: string): Promise<void> => {
+      begun.push(path);
+      return new Promise((resolve, reject) =>
+        ends.push((error) => (error === undefined ? resolve() : reject(error))),
+      );
+    };
+    const end = async (error?: Error): Promise<void> => {
+      ends.shift()?.(error);
+      await new Promise((resolve) => setImmediate(resolve));
+    };
+    return { port: { ...fs, syncDirectory }, begun, end };
+  }
+
+  test("that are asked for while one is under way are one, which begins after it", async () => {
+    const { port, begun, end } = heldFlushes();
+    const done: number[] = [];
+    const ask = (n: number): Promise<void> => syncFolder(port, "/a").then(() => void done.push(n));
+    const first = ask(1);
+    const others = [ask(2), ask(3)];
+    expect(begun).toEqual(["/a"]);
+    await end();
+    expect([done, begun]).toEqual([[1], ["/a", "/a"]]);
+    const last = ask(4);
+    await end();
+    expect([done, begun]).toEqual([
+      [1, 2, 3],
+      ["/a", "/a", "/a"],
+    ]);
+    await end();
+    await Promise.all([first, ...others, last]);
+    expect(done).toEqual([1, 2, 3, 4]);
+  });
+
+  test("fail for those that share them, and for nobody else", async () => {
+    const { port, end } = heldFlushes();
+    const asked = [1, 2, 3].map(() => syncFolder(port, "/a"));
+    const ended = Promise.allSettled(asked);
+    await end(Object.assign(new Error("first"), { code: "EIO" }));
+    const later = syncFolder(port, "/a");
+    await end();
+    await end();
+    await later;
+    const [first, ...others] = await ended;
+    expect(first).toMatchObject({ status: "rejected", reason: { code: "COFFER_IO" } });
+    expect(others.map(({ status }) => status)).toEqual(["fulfilled", "fulfilled"]);
+  });
+
+  test("of other folders and other file systems are their own", async () => {
+    const [one, other] = [heldFlushes(), heldFlushes()];
+    const asked = [syncFolder(one.port, "/a"), syncFolder(one.port, "/b"), syncFolder(other.port, "/a")];
+    expect([one.begun, other.begun]).toEqual([["/a", "/b"], ["/a"]]);
+    await Promise.all([one.end(), other.end()]);
+    await one.end();
+    await Promise.all(asked);
+  });
+});
+
 describe("modes", () => {
   test.each(["0", "022", "0777"])("are 0600 and 0700 under umask %s", async (umask) => {
     const directory = await scratch();
