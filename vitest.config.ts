@@ -1,6 +1,6 @@
-import { existsSync } from "node:fs";
-import { availableParallelism, tmpdir } from "node:os";
+import { availableParallelism } from "node:os";
 import { defineConfig, type ViteUserConfig } from "vitest/config";
+import { scratchEnvironment } from "./test/scratch-space.ts";
 
 /**
  * Files that get a process of their own: those that change what belongs to the whole process (mocked modules, the
@@ -23,20 +23,15 @@ const ALONE = [
   "test/storage/{atomic-file,commit.model,crash-states,faults,level-store}.test.ts",
 ];
 
-/**
- * Most tests are about what is in files, and not about the drive under them: they wait for none where the system has
- * files in memory. Those that are about it say so (`driveScratchDirectories`).
- */
-const MEMORY = "/dev/shm";
-const env = existsSync(MEMORY) ? { TMPDIR: MEMORY, COFFER_TEST_DRIVE: tmpdir() } : {};
-
 const config: ViteUserConfig = defineConfig({
   test: {
     pool: "forks",
-    env,
+    // Most tests are about what is in files, and not about the drive under them: they wait for none where the system has
+    // files in memory. Those that are about it say so (`driveScratchDirectories`).
+    env: scratchEnvironment,
     // One a core: by default a core is left idle, and half of the tests wait for the disk or for child processes.
     maxWorkers: Math.max(2, availableParallelism()),
-    globalSetup: ["test/canary-watch.ts"],
+    globalSetup: ["test/canary-watch.ts", "test/scratch-space.ts"],
     setupFiles: ["test/byte-equality.ts"],
     testTimeout: 60_000,
     hookTimeout: 60_000,

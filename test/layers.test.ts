@@ -73,7 +73,7 @@ function importsOf(from: string): Import[] {
   for (const match of textOf(`src/${from}`).matchAll(IMPORT)) {
     const specifier = match[1] ?? match[2] ?? match[3];
     if (specifier === undefined) continue;
-    const path = match[3] === undefined ? specifier : specifier.replace(/\.js$/u, ".ts");
+    const path = match[3] === undefined ? specifier : specifier.replace(/\.c?js$/u, ".ts");
     const target = path.startsWith(".") ? posix.join(posix.dirname(from), path) : undefined;
     found.push({ from, specifier, target });
   }

@@ -5,7 +5,7 @@
 import { mkdtemp, readdir, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { afterEach } from "vitest";
+import { onTestFinished } from "vitest";
 
 import { cheapPassphrase } from "../../src/testing.ts";
 import { createVault, openVault, type Vault } from "../../src/vault.ts";
@@ -16,7 +16,6 @@ import type { OpenVaultOptions } from "../../src/vault-options.ts";
 export { bytesOf } from "../field/random.mjs";
 
 const SECRET = "a passphrase for tests";
-const made: { readonly folder: string; readonly vaults: Vault[] }[] = [];
 
 export interface StoreGround {
   /** A folder of the test's own, beside the vault. */
@@ -33,7 +32,10 @@ export async function storeGround(): Promise<StoreGround> {
   const directory = join(folder, "vault");
   const { vault } = await createVault(directory, { unlock: cheapPassphrase(SECRET) });
   const vaults = [vault];
-  made.push({ folder, vaults });
+  onTestFinished(async () => {
+    for (const opened of vaults) await opened.close();
+    await rm(folder, { recursive: true, force: true });
+  });
   return {
     folder,
     directory,
@@ -48,13 +50,6 @@ export async function storeGround(): Promise<StoreGround> {
     },
   };
 }
-
-afterEach(async () => {
-  for (const { folder, vaults } of made.splice(0)) {
-    for (const vault of vaults) await vault.close();
-    await rm(folder, { recursive: true, force: true });
-  }
-});
 
 /** Gathers what an async iterable gives. */
 export async function all<Item>(items: AsyncIterable<Item>): Promise<Item[]> {
