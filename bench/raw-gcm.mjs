@@ -12,13 +12,9 @@ const TAG = { authTagLength: 16 };
 const UPDATE_BYTES = 32_768;
 const OVERHEAD_BYTES = 32;
 
-/** Returns works that seal and open `count` segments of `segmentBytes` of plaintext. */
+/** Returns works that seal and open `count` segments of `segmentBytes` of plaintext, always the same. */
 export function coffersSegments(segmentBytes, count) {
-  const { keys } = createFloe(randomBytes(32), {
-    aad: randomBytes(32),
-    segmentBytes: segmentBytes + OVERHEAD_BYTES,
-  });
-  const segments = new FloeSegments(keys);
+  const segments = newSegments(segmentBytes);
   const plaintext = randomBytes(segmentBytes);
   const first = segments.seal({ position: 0, isLast: false }, plaintext);
   return {
@@ -31,6 +27,27 @@ export function coffersSegments(segmentBytes, count) {
       for (let turn = 0; turn < count; turn += 1) segments.openSlices({ position: 0, isLast: false }, first);
     },
   };
+}
+
+/** Returns works that seal and open all of `plaintext`, which is some whole segments. */
+export function segmentsOf(plaintext, segmentBytes) {
+  const segments = newSegments(segmentBytes);
+  const pieces = [];
+  for (let at = 0; at < plaintext.length; at += segmentBytes)
+    pieces.push(plaintext.subarray(at, at + segmentBytes));
+  const sealed = pieces.map((piece, position) => segments.seal({ position, isLast: false }, piece));
+  return {
+    seal: () => pieces.forEach((piece, position) => segments.sealSlices({ position, isLast: false }, piece)),
+    open: () => sealed.forEach((piece, position) => segments.openSlices({ position, isLast: false }, piece)),
+  };
+}
+
+function newSegments(segmentBytes) {
+  const { keys } = createFloe(randomBytes(32), {
+    aad: randomBytes(32),
+    segmentBytes: segmentBytes + OVERHEAD_BYTES,
+  });
+  return new FloeSegments(keys);
 }
 
 /** The same with node:crypto alone. */

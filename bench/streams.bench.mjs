@@ -1,24 +1,26 @@
 /**
- * How much of the speed in memory does a pipeline of Web Streams keep? Chunks of 64 KiB go in.
+ * How much of the speed in memory does a pipeline of Web Streams keep? Chunks of 64 KiB go in, of a file's usual segments;
+ * in memory the same bytes are sealed and opened in one thread, segment by segment.
  * @module
  */
 import { Buffer } from "node:buffer";
 import { randomBytes } from "node:crypto";
 import { ReadableStream } from "node:stream/web";
 import { inRounds, rateLine } from "./measure.mjs";
-import { coffersSegments } from "./raw-gcm.mjs";
+import { segmentsOf } from "./raw-gcm.mjs";
 import { withVault } from "./scratch-vault.mjs";
 
-const CHUNK = randomBytes(65_536);
+const CHUNK_BYTES = 65_536;
+const SEGMENT_BYTES = 262_144;
 const TARGET = 0.6;
 
 /** @returns {Promise<object[]>} */
 export async function streams({ bulkRounds, memoryBytes }) {
   return withVault(1, async ({ vault }) => {
-    const count = Math.ceil(memoryBytes / CHUNK.length);
-    const plain = Array.from({ length: count }, () => CHUNK);
+    const plaintext = randomBytes(memoryBytes);
+    const plain = cutUp(plaintext);
     const sealed = cutUp(await collect(from(plain).pipeThrough(vault.encryptStream())));
-    const inMemory = coffersSegments(CHUNK.length, count);
+    const inMemory = segmentsOf(plaintext, SEGMENT_BYTES);
     const took = await inRounds(bulkRounds, {
       seal: inMemory.seal,
       encryptStream: () => drain(from(plain).pipeThrough(vault.encryptStream())),
@@ -29,7 +31,7 @@ export async function streams({ bulkRounds, memoryBytes }) {
       rateLine({
         question: "Web Streams",
         what,
-        bytes: count * CHUNK.length,
+        bytes: memoryBytes,
         took: took[what],
         baseline: "in memory",
         baselineTook,
@@ -63,9 +65,9 @@ async function collect(stream) {
   return Buffer.concat(pieces);
 }
 
-/** As a network or a file would deliver it: not along the segments. */
+/** As a network or a file would deliver it: what is sealed not along the segments. */
 function cutUp(bytes) {
   const pieces = [];
-  for (let at = 0; at < bytes.length; at += CHUNK.length) pieces.push(bytes.subarray(at, at + CHUNK.length));
+  for (let at = 0; at < bytes.length; at += CHUNK_BYTES) pieces.push(bytes.subarray(at, at + CHUNK_BYTES));
   return pieces;
 }

@@ -3,10 +3,11 @@
  * Nothing here reads or writes: bytes go in, whole segments come out. Source: docs/format.md#floe.
  * @module
  */
-import { assertBytes } from "../bytes.ts";
+import { assertBytes, concat } from "../bytes.ts";
 import { wipe } from "../secret.ts";
 import type { FloeSegments } from "./floe-segments.ts";
 import { ownMemory } from "./own-memory.ts";
+import { releaseMemory } from "./released-memory.ts";
 
 /**
  * Seals plaintext in order. Keeps back up to P bytes until more follow, so that a message that is not empty never ends
@@ -24,12 +25,12 @@ export class FloeSealer {
     this.#held = new HeldBytes(segments.plaintextBytes);
   }
 
-  /** Returns the segments that are now complete, sealed. Copies what it keeps of `plaintext`. */
+  /** Returns the segments that are now complete, sealed, each in parts. Copies what it keeps of `plaintext`. */
   push(plaintext: Uint8Array): Uint8Array<ArrayBuffer>[] {
     this.#assertGoing();
     const sealed: Uint8Array<ArrayBuffer>[] = [];
     this.#held.push(plaintext, (whole) => {
-      sealed.push(this.#segments.seal({ position: this.#position, isLast: false }, whole));
+      sealed.push(...inParts(this.#segments.sealSlices({ position: this.#position, isLast: false }, whole)));
       this.#position += 1;
     });
     return sealed;
@@ -108,6 +109,23 @@ export class FloeOpener {
     if (this.#failure !== undefined) throw this.#failure.error;
     if (this.#isDone) throw new TypeError("opener: used after the last segment");
   }
+}
+
+/**
+ * Joins the few bytes at both ends of a segment with their neighbours, so that nobody gets parts of 16 bytes, and leaves
+ * the others as the cipher made them: to make one array of a long segment would be new memory for all of it.
+ */
+function inParts(slices: readonly Uint8Array[]): Uint8Array<ArrayBuffer>[] {
+  if (slices.length < 4) return [joined(slices)];
+  const [begin, end] = [slices.slice(0, 2), slices.slice(-2)];
+  return [joined(begin), ...slices.slice(2, -2).map((slice) => ownMemory(slice)), joined(end)];
+}
+
+/** Takes the slices' memory over. */
+function joined(slices: readonly Uint8Array[]): Uint8Array<ArrayBuffer> {
+  const whole = concat(...slices);
+  releaseMemory(slices);
+  return whole;
 }
 
 /** Cuts what is pushed into pieces of `pieceBytes`, and gives one out only when a byte more is there. */

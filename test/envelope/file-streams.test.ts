@@ -187,8 +187,9 @@ describe("what is wrong never ends a stream cleanly [F-206] [F-207]", () => {
 
   test("a second consumer is refused", async () => {
     const source = streamOf([plaintext]);
-    await gather(source.pipeThrough(ground.files.encryptStream({})));
+    const first = source.pipeThrough(ground.files.encryptStream({}));
     expect(() => source.pipeThrough(ground.files.encryptStream({}))).toThrow(TypeError);
+    expect(await gather(first.pipeThrough(ground.files.decryptStream({})))).toEqual(plaintext);
     const locked = streamOf([plaintext]);
     locked.getReader();
     expect(() => locked.pipeThrough(ground.files.encryptStream({}))).toThrow(TypeError);
