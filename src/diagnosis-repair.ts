@@ -147,6 +147,7 @@ async function repairStore(
   const kms = new Kms({
     keystore: () => unlocked.keystore,
     ready: () => unlocked.database.ready(),
+    mayWrite: !opening.isReadOnly,
     clock: opening.clock,
   });
   const store = new FileStore({

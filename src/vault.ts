@@ -95,6 +95,7 @@ export class Vault extends VaultFiles {
     this.kms = new Kms({
       keystore: () => this.#locking.unlocked().keystore,
       ready: () => this.#locking.ready(),
+      mayWrite: !opening.isReadOnly,
       clock: opening.clock,
     });
   }

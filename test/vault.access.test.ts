@@ -434,6 +434,7 @@ test("on a medium that cannot be written a vault opens for reading, and leaves n
     isReadOnly: true,
     plaintext: "on a disc",
     refused: expect.objectContaining({ code: "COFFER_IO", reason: "read-only" }) as unknown,
+    refusedTrial: expect.objectContaining({ code: "COFFER_IO", reason: "read-only" }) as unknown,
     keys: 1,
     notices: ["warning"],
     whileOpen: 1,

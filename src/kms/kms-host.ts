@@ -12,6 +12,8 @@ export interface KmsHost {
   keystore(): Keystore;
   /** Resolves when the database can be read, opening it anew after a failure. Cheap when nothing is wrong. */
   ready(): Promise<void>;
+  /** False where every change is refused, so that a dry run is refused as well. */
+  readonly mayWrite: boolean;
   /** Milliseconds since 1970, by the vault's clock. */
   clock(): number;
 }

@@ -3,6 +3,7 @@
  * @module
  */
 import { redact, wipe } from "../secret.ts";
+import { openForReadingOnly } from "../storage/database-ground.ts";
 import { createAlias, type CreateAliasRequest } from "./create-alias.ts";
 import { createKey, type CreateKeyRequest, type CreateKeyResponse } from "./create-key.ts";
 import { decrypt, type DecryptRequest, type DecryptResponse } from "./decrypt.ts";
@@ -490,8 +491,9 @@ export class Kms {
         return response;
       });
     } catch (error) {
-      if (error instanceof DryRunEnd) return { dryRun: true };
-      throw error;
+      if (!(error instanceof DryRunEnd)) throw error;
+      if (!this.#host.mayWrite) throw openForReadingOnly();
+      return { dryRun: true };
     }
   }
 }

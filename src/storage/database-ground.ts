@@ -21,6 +21,13 @@ export interface DatabaseGround {
   end(): Promise<void>;
 }
 
+/** What changes of a vault are refused with that is open for reading only. */
+export function openForReadingOnly(): IoError {
+  return new IoError("The vault is open for reading only. Open it where it can be written, and try again.", {
+    details: { reason: "read-only" },
+  });
+}
+
 /**
  * A copy in the system's folder for temporary files, for a medium that cannot be written: LevelDB
  * must write to open. It holds ciphertext only, and is removed at the end.
@@ -70,9 +77,7 @@ export class CopiedDatabase implements DatabaseGround {
   }
 
   async beforeCommit(): Promise<void> {
-    throw new IoError("The vault is open for reading only. Open it where it can be written, and try again.", {
-      details: { reason: "read-only" },
-    });
+    throw openForReadingOnly();
   }
 
   async end(): Promise<void> {

@@ -60,9 +60,12 @@ async function onReadOnlyMedium(drive, isMounted) {
   const copies = () => readdirSync(tmpdir());
   const whileOpen = copies().length;
   const { plaintext } = await vault.kms.decrypt({ ciphertextBlob });
-  const refused = await vault.kms
-    .createKey({})
-    .catch((/** @type {unknown} */ error) => ({ code: error.code, ...error.details }));
+  const refusalOf = (/** @type {object} */ request) =>
+    vault.kms
+      .createKey(request)
+      .catch((/** @type {unknown} */ error) => ({ code: error.code, ...error.details }));
+  const refused = await refusalOf({});
+  const refusedTrial = await refusalOf({ dryRun: true });
   await vault.lock();
   await vault.unlock(unlock());
   const { keys } = await vault.kms.listKeys();
@@ -75,6 +78,7 @@ async function onReadOnlyMedium(drive, isMounted) {
     isReadOnly,
     plaintext: Buffer.from(plaintext).toString(),
     refused,
+    refusedTrial,
     keys: keys.length,
     notices: notices.map(({ type }) => type),
     whileOpen,

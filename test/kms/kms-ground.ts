@@ -82,6 +82,7 @@ export function grounds(): () => Promise<Ground> {
     const kms = new Kms({
       keystore: () => keystore,
       ready: () => unlocked.database.ready(),
+      mayWrite: true,
       clock: () => clock.nowMs,
     });
     return Object.assign(engineState, { kms, keystore, clock, notices });
