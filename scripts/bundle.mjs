@@ -34,7 +34,7 @@ async function bundle(input, file, { format, minify }) {
       },
     ],
   });
-  const { output } = await build.generate({ format, codeSplitting: false, minify });
+  const { output } = await build.generate({ format, codeSplitting: false, minify, strict: true });
   await build.close();
   if (output.length !== 1) throw new Error(`expected one file, got ${output.length}`);
   writeFileSync(file, output[0].code);

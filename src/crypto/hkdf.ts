@@ -52,15 +52,18 @@ export function expandInto(
     input.set(part, partAt);
     partAt += part.length;
   }
-  for (let at = 0, i = 1; at < okm.length; at += blockBytes, i++) {
-    input[inputBytes - 1] = i;
-    const block = createHmac(hash, prk)
-      .update(i === 1 ? input.subarray(blockBytes) : input)
-      .digest();
-    const restBytes = okm.length - at;
-    okm.set(block.length > restBytes ? block.subarray(0, restBytes) : block, at);
-    input.set(block);
-    wipe(block);
+  try {
+    for (let at = 0, i = 1; at < okm.length; at += blockBytes, i++) {
+      input[inputBytes - 1] = i;
+      const block = createHmac(hash, prk)
+        .update(i === 1 ? input.subarray(blockBytes) : input)
+        .digest();
+      const restBytes = okm.length - at;
+      okm.set(block.length > restBytes ? block.subarray(0, restBytes) : block, at);
+      input.set(block);
+      wipe(block);
+    }
+  } finally {
+    wipe(input);
   }
-  wipe(input);
 }

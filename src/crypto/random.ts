@@ -5,14 +5,16 @@
  * @module
  */
 import { createHmac, randomFillSync } from "node:crypto";
-import { copy, offHeap } from "../bytes.ts";
+import { copy, label, offHeap, u32 } from "../bytes.ts";
 import { MAX_DATA_KEY_BYTES } from "../limits.ts";
 import { wipe } from "../secret.ts";
 import { GCM_KEY_BYTES, GCM_NONCE_BYTES, sealGcmSlices } from "./aes-gcm.ts";
 import { ownMemory } from "./own-memory.ts";
 
-/** One HMAC-SHA-512. A longer value is the keystream of one. */
+/** One HMAC-SHA-512. A longer value is the keystream of one that serves nothing else. */
 const BLOCK_BYTES = 64;
+/** Before the hedge of a longer value, with its length: where a state repeats, no value is a part of another. */
+const LONG = label("coffer/random/v1");
 const RAW_BYTES = 32;
 /** Raw values drawn at once: a call to the system's generator costs as much as an HMAC. */
 const POOLED_DRAWS = 64;
@@ -72,18 +74,22 @@ export function hedgedRandom(source: RandomSource): DrawRandom {
       wipe(gathered);
       inputBytes = 0;
     };
-    // In one array where it has room: each further update costs a call.
-    for (const part of hedge) {
-      if (inputBytes + part.length > INPUT_BYTES) flush();
-      if (part.length > INPUT_BYTES) {
-        hmac.update(part);
-      } else {
-        input.set(part, inputBytes);
-        inputBytes += part.length;
+    try {
+      // In one array where it has room: each further update costs a call.
+      for (const part of hedge) {
+        if (inputBytes + part.length > INPUT_BYTES) flush();
+        if (part.length > INPUT_BYTES) {
+          hmac.update(part);
+        } else {
+          input.set(part, inputBytes);
+          inputBytes += part.length;
+        }
       }
+      flush();
+      return hmac.digest();
+    } finally {
+      wipe(input.subarray(0, inputBytes));
     }
-    flush();
-    return hmac.digest();
   };
 
   return (lengthBytes, ...hedge) => {
@@ -93,9 +99,10 @@ export function hedgedRandom(source: RandomSource): DrawRandom {
       source.fillRandom(fresh);
       hedgingKey = fresh;
     }
-    const block = drawBlock(hedgingKey, hedge);
+    const isLong = lengthBytes > BLOCK_BYTES;
+    const block = drawBlock(hedgingKey, isLong ? [LONG, u32(lengthBytes), ...hedge] : hedge);
     try {
-      if (lengthBytes <= BLOCK_BYTES) return copy(block.subarray(0, lengthBytes));
+      if (!isLong) return copy(block.subarray(0, lengthBytes));
       return lengthened(block.subarray(0, GCM_KEY_BYTES), lengthBytes);
     } finally {
       wipe(block);

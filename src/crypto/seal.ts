@@ -10,7 +10,7 @@ import { wipe } from "../secret.ts";
 import { openGcm, sealGcmInto } from "./aes-gcm.ts";
 import { AuthenticationError, MalformedError } from "./failures.ts";
 import { expandInto } from "./hkdf.ts";
-import { assertDrawable, lengthened, randomFor } from "./random.ts";
+import { assertDrawable, type DrawRandom, lengthened, randomFor } from "./random.ts";
 
 /** Length of sealed bytes minus their plaintext, in bytes. */
 export const SEAL_OVERHEAD_BYTES = 72;
@@ -21,8 +21,9 @@ const LABEL = label("c2sp.org/chunked-encryption@v1+AEAD_AES_256_GCM");
 const COMMITMENT_BYTES = 32;
 /** Of a fresh plaintext. */
 const SEED_BYTES = 32;
+const FRESH = label("coffer/fresh/v1");
 const HEADER_BYTES = SEAL_SALT_BYTES + COMMITMENT_BYTES;
-const NO_AAD = new Uint8Array(0);
+const NO_BYTES = new Uint8Array(0);
 
 /**
  * `aead key[32] ‖ base nonce[12] ‖ commitment[32]` of the message at hand, wiped after each call, which ends before the
@@ -79,7 +80,9 @@ export interface SealedRandom {
 
 /**
  * Makes 1 to 1,024 fresh bytes and seals them, else as {@link sealAfter}. They and the salt come from one draw, hedged
- * with the context: a salt that repeats comes with the bytes that it came with before.
+ * with length and context, so that a salt that repeats comes with the bytes that it came with before; and with a label
+ * that begins no hedge of {@link seal}, whose salts are others.
+ * @param draw - another source than the system's is for tests.
  * @throws RangeError for another length.
  */
 export function sealRandomAfter(
@@ -87,18 +90,24 @@ export function sealRandomAfter(
   key: Uint8Array,
   context: Uint8Array,
   lengthBytes: number,
+  draw: DrawRandom = randomFor,
 ): SealedRandom {
   assertDrawable(lengthBytes);
-  const drawn = randomFor(SEAL_SALT_BYTES + SEED_BYTES, u32(context.length), context);
+  assertSealInput(key, context, NO_BYTES);
+  const hedge = [FRESH, u32(lengthBytes), u32(context.length), context];
+  const drawn = draw(SEAL_SALT_BYTES + SEED_BYTES, ...hedge);
+  let plaintext: Uint8Array<ArrayBuffer> | undefined;
   try {
     const seed = drawn.subarray(SEAL_SALT_BYTES);
-    const plaintext =
+    plaintext =
       lengthBytes <= SEED_BYTES ? copy(seed.subarray(0, lengthBytes)) : lengthened(seed, lengthBytes);
-    assertSealInput(key, context, plaintext);
     const sealed = new Uint8Array(header.length + SEAL_OVERHEAD_BYTES + lengthBytes);
     sealed.set(header);
     sealInto(sealed.subarray(header.length), key, drawn.subarray(0, SEAL_SALT_BYTES), context, plaintext);
     return { plaintext, sealed };
+  } catch (error) {
+    wipe(plaintext);
+    throw error;
   } finally {
     wipe(drawn);
   }
@@ -133,7 +142,7 @@ function sealInto(
     expandInto(DERIVED, "sha512", key, LABEL, salt, context);
     sealed.set(salt);
     sealed.set(COMMITMENT, SEAL_SALT_BYTES);
-    sealGcmInto(sealed.subarray(HEADER_BYTES), { key: KEY, nonce: NONCE, aad: NO_AAD, plaintext });
+    sealGcmInto(sealed.subarray(HEADER_BYTES), { key: KEY, nonce: NONCE, aad: NO_BYTES, plaintext });
   } finally {
     wipe(DERIVED);
   }
@@ -156,7 +165,7 @@ export function open(key: Uint8Array, context: Uint8Array, sealed: Uint8Array): 
     expandInto(DERIVED, "sha512", key, LABEL, sealed.subarray(0, SEAL_SALT_BYTES), context);
     // The commitment comes first: under a wrong key no AES operation takes place.
     if (!equal(COMMITMENT, sealed.subarray(SEAL_SALT_BYTES, HEADER_BYTES))) throw new AuthenticationError();
-    return openGcm(KEY, NONCE, NO_AAD, sealed.subarray(HEADER_BYTES));
+    return openGcm(KEY, NONCE, NO_BYTES, sealed.subarray(HEADER_BYTES));
   } finally {
     wipe(DERIVED);
   }

@@ -44,7 +44,7 @@ export async function workOnBody(ground: EnvelopeGround, work: BodyWork): Promis
       ground.report({
         type: "warning",
         message:
-          "Worker threads could not be started, so long files take longer. Say where the worker's file is with useFileWorker.",
+          "Worker threads could not be started, so long files take longer. Say with useFileWorker where the worker's file of this release is.",
       });
     }
   }

@@ -12,6 +12,7 @@ import { releaseMemory } from "../crypto/released-memory.ts";
 import { workOnRanges } from "./segment-ranges.ts";
 import {
   type NamedFile,
+  RELEASE,
   SharedProgress,
   toFailure,
   type WorkerAnswer,
@@ -101,5 +102,5 @@ if (parentPort !== null) {
       }
     });
   });
-  say({ type: "ready" });
+  say({ type: "ready", release: RELEASE });
 }

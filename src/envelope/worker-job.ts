@@ -15,6 +15,9 @@ import {
 } from "../errors.ts";
 import { type BodyPlan, type SegmentRange, segmentsPerStretch } from "./segment-ranges.ts";
 
+/** The package's version, which a worker's file tells: one of another release may write other bytes. */
+export const RELEASE = "0.1.0";
+
 /** Plaintext of a stretch that a worker takes at once: long enough for the system to read ahead. */
 const STRETCH_BYTES = 8_388_608;
 
@@ -39,7 +42,7 @@ export interface WorkerJob {
 
 /** What a worker says: once that it is there, then the end of each job. */
 export type WorkerAnswer =
-  | { readonly type: "ready" }
+  | { readonly type: "ready"; readonly release: string }
   | { readonly type: "done"; readonly id: number; readonly failure?: WorkerFailure };
 
 /** An error that a thread boundary can carry. */

@@ -7,7 +7,7 @@ import { Worker } from "node:worker_threads";
 import { IoError } from "../errors.ts";
 import { wipe } from "../secret.ts";
 import { takeTurn } from "./turns.ts";
-import { fromFailure, type WorkerAnswer, type WorkerJob } from "./worker-job.ts";
+import { fromFailure, RELEASE, type WorkerAnswer, type WorkerJob } from "./worker-job.ts";
 
 /**
  * Threads that have nothing to do are ended after this time, in milliseconds: starting them takes as long as 100 MiB of
@@ -97,6 +97,11 @@ class FileWorker {
 
   #take(answer: WorkerAnswer): void {
     if (answer.type === "ready") {
+      if (answer.release !== RELEASE) {
+        this.#gone(new Error(`the worker's file is of release ${answer.release}, this is ${RELEASE}`));
+        this.end();
+        return;
+      }
       clearTimeout(this.#starting);
       this.#isReady = true;
       for (const job of this.#unsent.splice(0)) this.#send(job);
@@ -143,7 +148,7 @@ class WorkerPool {
     clearTimeout(this.#idle);
     this.#running += 1;
     try {
-      const url = workerUrl ?? new URL("./file-worker.cjs", import.meta.url);
+      const url = workerUrl ?? ownWorkerUrl();
       for (let missing = poolSize() - this.#workers.size; missing > 0; missing--) {
         // Each start holds the caller's thread for a millisecond.
         await takeTurn();
@@ -162,6 +167,15 @@ class WorkerPool {
     clearTimeout(this.#idle);
     for (const worker of this.#workers) worker.end();
     this.#workers.clear();
+  }
+}
+
+function ownWorkerUrl(): URL {
+  try {
+    return new URL("./file-worker.cjs", import.meta.url);
+  } catch (cause) {
+    // Some bundlers leave no address.
+    throw new WorkerUnavailableError("where this code lies is not known", { cause });
   }
 }
 

@@ -6,6 +6,7 @@
  */
 import { assertBytes, concat, hex, readU32, u32 } from "../bytes.ts";
 import { AuthenticationError, MalformedError } from "../crypto/failures.ts";
+import type { DrawRandom } from "../crypto/random.ts";
 import { open, sealAfter, type SealedRandom, sealRandomAfter } from "../crypto/seal.ts";
 import { InvalidCiphertextError, UnsupportedFormatError } from "../errors.ts";
 import { MAX_SEAL_BYTES } from "../limits.ts";
@@ -124,15 +125,19 @@ export function sealBlob(
   return sealAfter(headerBytes, kenc, blobContext(headerBytes, cec), plaintext);
 }
 
-/** Returns 1 to 1,024 fresh bytes and their blob, else as {@link sealBlob}. The caller wipes the plaintext. */
+/**
+ * Returns 1 to 1,024 fresh bytes and their blob, else as {@link sealBlob}. The caller wipes the plaintext.
+ * @param draw another source than the system's is for tests.
+ */
 export function sealRandomBlob(
   kenc: Uint8Array,
   header: BlobHeader,
   cec: Uint8Array,
   lengthBytes: number,
+  draw?: DrawRandom,
 ): SealedRandom {
   const headerBytes = encodeBlobHeader(header);
-  return sealRandomAfter(headerBytes, kenc, blobContext(headerBytes, cec), lengthBytes);
+  return sealRandomAfter(headerBytes, kenc, blobContext(headerBytes, cec), lengthBytes, draw);
 }
 
 /** Returns the 32 header bytes. @throws RangeError for a field of the wrong length. */

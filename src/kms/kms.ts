@@ -93,7 +93,15 @@ import {
 import { updateAlias, type UpdateAliasRequest } from "./update-alias.ts";
 
 /** Ends the plan of a dry run, so that nothing of it is kept. */
-class DryRunEnd extends Error {}
+class DryRunEnd extends Error {
+  /** Whether the plan would change nothing. */
+  readonly isEmpty: boolean;
+
+  constructor(isEmpty: boolean) {
+    super();
+    this.isEmpty = isEmpty;
+  }
+}
 
 /**
  * The KMS of a vault. Every method takes one request object, and answers after what it changed is durable.
@@ -487,12 +495,13 @@ export class Kms {
     try {
       return await keystore.change((transaction) => {
         const response = operation.plan(keystore, parameters, transaction);
-        if (parameters.dryRun === true) throw new DryRunEnd();
+        if (parameters.dryRun === true) throw new DryRunEnd(transaction.isEmpty);
         return response;
       });
     } catch (error) {
       if (!(error instanceof DryRunEnd)) throw error;
-      if (!this.#host.mayWrite) throw openForReadingOnly();
+      // What changes nothing is refused nowhere.
+      if (!error.isEmpty && !this.#host.mayWrite) throw openForReadingOnly();
       return { dryRun: true };
     }
   }

@@ -6,6 +6,7 @@
  * refused, never followed.
  * @module
  */
+import { resolve } from "node:path";
 import { FILE_MODE, type FileHandle, type FileSystem, hasErrno, ignoreNoModes } from "./file-system.ts";
 import { ioError } from "./io-error.ts";
 
@@ -79,12 +80,14 @@ interface FolderFlush {
 const folderFlushes = new WeakMap<FileSystem, Map<string, FolderFlush>>();
 
 /**
- * Flushes the names in a folder. Those who ask while it is being flushed share the flush that comes after it.
+ * Flushes the names in a folder. Those who ask while it is being flushed share the flush that comes after it, and its
+ * failure: the drive tells one only once, and it may be of their change.
  * @throws CofferError `COFFER_IO`.
  */
 export async function syncFolder(fs: FileSystem, path: string): Promise<void> {
   try {
-    await flushOf(fs, path, flushesOn(fs));
+    // As it is now: the working directory may be another one when the flush begins.
+    await flushOf(fs, resolve(path), flushesOn(fs));
   } catch (error) {
     throw ioError(error, "flush a folder to the drive", path);
   }
@@ -102,13 +105,12 @@ function flushOf(fs: FileSystem, path: string, flushes: Map<string, FolderFlush>
   const current = flushes.get(path);
   if (current === undefined) return beginFlush(fs, path, flushes);
   // The one under way may have begun before the caller's change: the next one covers it.
-  const begin = (): Promise<void> => beginFlush(fs, path, flushes);
-  current.next ??= current.running.then(begin, begin);
+  current.next ??= current.running.then(() => beginFlush(fs, path, flushes));
   return current.next;
 }
 
 function beginFlush(fs: FileSystem, path: string, flushes: Map<string, FolderFlush>): Promise<void> {
-  const flush: FolderFlush = { running: fs.syncDirectory(path) };
+  const flush: FolderFlush = { running: (async () => fs.syncDirectory(path))() };
   flushes.set(path, flush);
   const end = (): void => {
     if (flushes.get(path) === flush) flushes.delete(path);

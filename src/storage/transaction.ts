@@ -26,6 +26,8 @@ export interface Transaction extends RecordReader {
    * that none is shorter than was said.
    */
   readonly latestMs: number;
+  /** True as long as nothing was put or deleted. */
+  readonly isEmpty: boolean;
   put<T extends RecordTable>(table: T, key: Uint8Array, record: TableRecords[T]): void;
   delete(key: Uint8Array): void;
 }
@@ -99,6 +101,10 @@ class Layer implements Transaction {
     this.#group = group;
     this.nowMs = time.nowMs;
     this.latestMs = time.latestMs;
+  }
+
+  get isEmpty(): boolean {
+    return this.own.size === 0;
   }
 
   get<T extends RecordTable>(table: T, key: Uint8Array): TableRecords[T] | undefined {

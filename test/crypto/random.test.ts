@@ -1,6 +1,6 @@
 import { createCipheriv, createHmac } from "node:crypto";
 import { describe, expect, it } from "vitest";
-import { hex } from "../../src/bytes.ts";
+import { hex, label, u32 } from "../../src/bytes.ts";
 import {
   hedgedRandom,
   lengthened,
@@ -52,12 +52,21 @@ describe("hedged randomness", () => {
     }
   });
 
-  it("lengthens one value by AES-256-GCM", () => {
-    const [block, long] = [hedgedRandom(STUCK)(64), hedgedRandom(STUCK)(1000)];
+  it("lengthens a value that serves nothing else, by AES-256-GCM", () => {
+    const hedge = Uint8Array.of(9);
+    const long = hedgedRandom(STUCK)(1000, hedge);
+    const block = hedgedRandom(STUCK)(64, label("coffer/random/v1"), u32(1000), hedge);
     const cipher = createCipheriv("aes-256-gcm", block.subarray(0, 32), Buffer.alloc(12));
     expect(hex(long)).toBe(cipher.update(Buffer.alloc(1000)).toString("hex"));
     expect(hex(lengthened(block.subarray(0, 32), 1000))).toBe(hex(long));
     expect(long.buffer.byteLength).toBe(1000);
+  });
+
+  it("makes no long value a part of another where the source is stuck", () => {
+    const starts = [65, 100, 1000, 1024].map((length) => hex(hedgedRandom(STUCK)(length).subarray(0, 32)));
+    const short = hedgedRandom(STUCK)(64);
+    const streamOfShort = hex(lengthened(short.subarray(0, 32), 32));
+    expect(new Set([...starts, streamOfShort, hex(short.subarray(0, 32))]).size).toBe(6);
   });
 
   it("draws its hedging key at first use, once, and raw bytes 64 values at a time", () => {

@@ -5,6 +5,7 @@ import { join } from "node:path";
 import { promisify } from "node:util";
 import { beforeAll, beforeEach, describe, expect, test, vi } from "vitest";
 import { VaultFiles } from "../../src/envelope/vault-files.ts";
+import { RELEASE } from "../../src/envelope/worker-job.ts";
 import { useFileWorker } from "../../src/envelope/worker-pool.ts";
 import { report } from "../field/scale.ts";
 import { onSmallDrive } from "../field/small-drive.ts";
@@ -99,6 +100,29 @@ describe("threads that fail", () => {
     expect(await holds(decrypted, plaintext)).toBe(true);
   });
 
+  test.each([
+    ["another release", "{ type: 'ready', release: '0.0.9' }"],
+    ["a release that did not say so", "{ type: 'ready' }"],
+  ])("that are of %s are done without", async (_, ready) => {
+    useFileWorker(
+      workerOf(`import { parentPort } from "node:worker_threads";
+        parentPort.on("message", ({ id }) => parentPort.postMessage({ type: "done", id }));
+        parentPort.postMessage(${ready});`),
+    );
+    const { source, encrypted, decrypted } = await sourceIn(await ground.scratch(), plaintext);
+    await threaded.encryptFile(source, encrypted, {});
+    expect(ground.notices).toMatchObject([{ type: "warning" }]);
+    await ground.files.decryptFile(encrypted, decrypted, {});
+    expect(await holds(decrypted, plaintext)).toBe(true);
+  });
+
+  test("tell the release that the package has", () => {
+    const manifest: unknown = JSON.parse(
+      readFileSync(new URL("../../package.json", import.meta.url), "utf8"),
+    );
+    expect(manifest).toMatchObject({ version: RELEASE });
+  });
+
   test("that start and never say so are given up, and done without", async () => {
     useFileWorker(workerOf("setInterval(() => undefined, 1000);"));
     const { source, encrypted, decrypted } = await sourceIn(await ground.scratch(), plaintext);
@@ -126,7 +150,7 @@ describe("threads that fail", () => {
     useFileWorker(
       workerOf(`import { parentPort } from "node:worker_threads";
         parentPort.on("message", () => { ${end} });
-        parentPort.postMessage({ type: "ready" });`),
+        parentPort.postMessage({ type: "ready", release: "${RELEASE}" });`),
     );
     const directory = await ground.scratch();
     const { source, encrypted } = await sourceIn(directory, plaintext);
@@ -141,7 +165,7 @@ describe("threads that fail", () => {
     useFileWorker(
       workerOf(`import { parentPort } from "node:worker_threads";
         parentPort.on("message", ({ id }) => parentPort.postMessage({ type: "done", id }));
-        parentPort.postMessage({ type: "ready" });`),
+        parentPort.postMessage({ type: "ready", release: "${RELEASE}" });`),
     );
     const directory = await ground.scratch();
     const { source, encrypted } = await sourceIn(directory, plaintext);

@@ -1,7 +1,9 @@
 import fc from "fast-check";
-import { expect, test } from "vitest";
+import { createCipheriv } from "node:crypto";
+import { describe, expect, test } from "vitest";
 
-import { concat, hex, utf8 } from "../../src/bytes.ts";
+import { concat, hex, label, u32, utf8 } from "../../src/bytes.ts";
+import { type DrawRandom, hedgedRandom } from "../../src/crypto/random.ts";
 import { type CofferError, InvalidCiphertextError, UnsupportedFormatError } from "../../src/errors.ts";
 import {
   BLOB_OVERHEAD_BYTES,
@@ -11,7 +13,7 @@ import {
   sealRandomBlob,
 } from "../../src/formats/blob.ts";
 import { encodeContext } from "../../src/formats/context.ts";
-import { blobKey } from "../../src/formats/key-schedule.ts";
+import { blobContext, blobKey } from "../../src/formats/key-schedule.ts";
 import { counting, everyByteChanged, everyPrefix, thrownBy } from "./changed-bytes.ts";
 
 const header = { keyId: counting(0xc0, 16), version: 1, vaultHint: Uint8Array.of(0xb5, 0x07, 0x2e, 0x57) };
@@ -56,6 +58,52 @@ test("a fresh plaintext of 1 to 1,024 bytes is what its blob holds, and is in no
   }
   expect(() => sealRandomBlob(kenc, header, cec, 0)).toThrow(RangeError);
   expect(() => sealRandomBlob(kenc, header, cec, 1025)).toThrow(RangeError);
+});
+
+describe("a fresh plaintext where the state of the generator repeats", () => {
+  const stuck = (): DrawRandom =>
+    hedgedRandom({ fillRandom: (bytes) => void bytes.fill(7), monotonicNs: () => 5n });
+  const saltOf = ({ sealed }: { readonly sealed: Uint8Array }): string => hex(sealed.subarray(32, 56));
+
+  test("has another salt for each length and context, and none that another plaintext has", () => {
+    const salts = [1, 16, 32, 33, 64, 65, 1000, 1024].map((length) =>
+      saltOf(sealRandomBlob(kenc, header, cec, length, stuck())),
+    );
+    salts.push(saltOf(sealRandomBlob(kenc, header, encodeContext({ app: "Ares" }), 32, stuck())));
+    // What `seal` hedges with is the context's length, the context, and a plaintext: an empty one here, and four bytes.
+    const context = blobContext(blob.subarray(0, 32), cec);
+    for (const given of [new Uint8Array(0), u32(32)]) {
+      salts.push(hex(stuck()(24, u32(context.length), context, given)));
+    }
+    expect(new Set(salts).size).toBe(salts.length);
+  });
+
+  test("repeats with its salt", () => {
+    const [one, two] = [0, 1].map(() => sealRandomBlob(kenc, header, cec, 48, stuck()));
+    expect(one).toEqual(two);
+  });
+
+  test("comes from the bytes after the salt: the first of them, or their keystream", () => {
+    const context = blobContext(blob.subarray(0, 32), cec);
+    for (const length of [16, 32, 33, 1024]) {
+      const drawn = stuck()(56, label("coffer/fresh/v1"), u32(length), u32(context.length), context);
+      const made = sealRandomBlob(kenc, header, cec, length, stuck());
+      expect(saltOf(made)).toBe(hex(drawn.subarray(0, 24)));
+      const keystream = createCipheriv("aes-256-gcm", drawn.subarray(24), Buffer.alloc(12)).update(
+        Buffer.alloc(length),
+      );
+      expect(hex(made.plaintext)).toBe(hex(length <= 32 ? drawn.subarray(24, 24 + length) : keystream));
+    }
+  });
+
+  test("is wiped where it cannot be sealed", () => {
+    const drawn = new Uint8Array(56).fill(3);
+    expect(() => sealRandomBlob(kenc.subarray(1), header, cec, 32, () => drawn)).toThrow(RangeError);
+    // Refused before anything was drawn.
+    expect(drawn).toEqual(new Uint8Array(56).fill(3));
+    sealRandomBlob(kenc, header, cec, 32, () => drawn);
+    expect(drawn).toEqual(new Uint8Array(56));
+  });
 });
 
 test("carries 0 to 16,383 bytes [F-41]", () => {

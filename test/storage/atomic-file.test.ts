@@ -217,18 +217,45 @@ describe("flushes of one folder", () => {
     expect(done).toEqual([1, 2, 3, 4]);
   });
 
-  test("fail for those that share them, and for nobody else", async () => {
+  test.each([
+    ["the one under way", [0], [0, 1, 2]],
+    ["the one they share", [1], [1, 2]],
+  ])("fail for all that may have been covered by %s, and for nobody later", async (_, failing, refused) => {
     const { port, end } = heldFlushes();
-    const asked = [1, 2, 3].map(() => syncFolder(port, "/a"));
-    const ended = Promise.allSettled(asked);
-    await end(Object.assign(new Error("first"), { code: "EIO" }));
+    const ended = Promise.allSettled([1, 2, 3].map(() => syncFolder(port, "/a")));
+    for (const turn of [0, 1]) {
+      await end(failing.includes(turn) ? Object.assign(new Error("broken"), { code: "EIO" }) : undefined);
+    }
+    const outcomes = await ended;
+    const rejected = outcomes.flatMap(({ status }, n) => (status === "rejected" ? [n] : []));
+    expect(rejected).toEqual(refused);
+    for (const n of refused)
+      expect(outcomes[n]).toMatchObject({ reason: { code: "COFFER_IO", details: { errno: "EIO" } } });
     const later = syncFolder(port, "/a");
     await end();
-    await end();
     await later;
-    const [first, ...others] = await ended;
-    expect(first).toMatchObject({ status: "rejected", reason: { code: "COFFER_IO" } });
-    expect(others.map(({ status }) => status)).toEqual(["fulfilled", "fulfilled"]);
+  });
+
+  test("are of the folder that the path named when they were asked for", async () => {
+    const { port, begun, end } = heldFlushes();
+    const first = syncFolder(port, "some/where");
+    const before = process.cwd();
+    const second = syncFolder(port, "some/where");
+    await end();
+    await end();
+    await Promise.all([first, second]);
+    expect(begun).toEqual([join(before, "some/where"), join(before, "some/where")]);
+  });
+
+  test("go on after a call that threw at once", async () => {
+    const broken = {
+      ...fs,
+      syncDirectory: () => {
+        throw Object.assign(new Error("broken"), { code: "EIO" });
+      },
+    };
+    await expect(syncFolder(broken, "/a")).rejects.toMatchObject({ code: "COFFER_IO" });
+    await expect(syncFolder(broken, "/a")).rejects.toMatchObject({ code: "COFFER_IO" });
   });
 
   test("of other folders and other file systems are their own", async () => {
