@@ -74,6 +74,10 @@ const vault = await openVault(task.directory, {
 });
 const { ciphertextBlob } = await vault.kms.encrypt({ plaintext: "some text" });
 for (let i = 0; i < 20; i++) await vault.kms.decrypt({ ciphertextBlob });
+for (let i = 0; i < 20; i++) {
+  const { plaintext } = await vault.kms.decrypt({ ciphertextBlob: Buffer.from(task.blob, "hex") });
+  plaintext.fill(0);
+}
 await vault.kms.createKey({ alias: "alias/made" });
 await vault.kms.generateDataKey({ keySpec: "AES_256" });
 await vault.slots.add(used(task.second, cheap));

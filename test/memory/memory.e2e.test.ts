@@ -3,11 +3,14 @@ import { readFile, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { promisify } from "node:util";
 import { expect, test } from "vitest";
-import { hex, utf8 } from "../../src/bytes.ts";
+import { concat, hex, label, utf8 } from "../../src/bytes.ts";
 import { argon2id } from "../../src/crypto/argon2id.ts";
+import { expand } from "../../src/crypto/hkdf.ts";
 import { randomKey } from "../../src/crypto/random.ts";
+import { sealBlob } from "../../src/formats/blob.ts";
+import { encodeContext } from "../../src/formats/context.ts";
 import { openSlot, parseHeader, type ParsedSlot } from "../../src/formats/header.ts";
-import { blobKey, slotKek } from "../../src/formats/key-schedule.ts";
+import { blobContext, blobKey, slotKek } from "../../src/formats/key-schedule.ts";
 import { decodeRecoveryCode } from "../../src/formats/recovery-code.ts";
 import { decodeRecord, TABLES } from "../../src/formats/records/tables.ts";
 import { openRecord } from "../../src/formats/records/sealing.ts";
@@ -62,6 +65,7 @@ async function secretsOf(
         Kmaterial: keys.material,
         "CMK material": material,
         "blob key": blobKey(material, id, 1),
+        "key id": id,
       };
     }
   } finally {
@@ -70,14 +74,36 @@ async function secretsOf(
   throw new Error("expected a key version");
 }
 
+/** A blob, and the key that encrypts it and no other. */
+function blobOf(
+  kenc: Uint8Array,
+  keyId: Uint8Array,
+  plaintext: Uint8Array,
+): { bytes: Uint8Array; aeadKey: Uint8Array } {
+  const header = { keyId, version: 1, vaultHint: new Uint8Array(4) };
+  const cec = encodeContext({});
+  const bytes = sealBlob(kenc, header, cec, plaintext);
+  const info = concat(
+    label("c2sp.org/chunked-encryption@v1+AEAD_AES_256_GCM"),
+    bytes.subarray(32, 56),
+    blobContext(bytes.subarray(0, 32), cec),
+  );
+  return { bytes, aeadKey: expand("sha512", kenc, info, 32) };
+}
+
 test("after lock no secret that we own is in the process's memory: A-25, A-26, A-28", async () => {
   const directory = join(await scratch(), "v");
   const [passphrase, second, third] = [randomKey(), randomKey(), randomKey()];
   const unlock = passphraseWith(passphrase, { cost: COST, floor: COST });
   const { vault, recoveryCode } = await createVault(directory, { unlock });
   await vault.close();
+  const { "key id": keyId, ...own } = await secretsOf(directory, passphrase, recoveryCode);
+  const dataKey = randomKey();
+  const blob = blobOf(own["blob key"] as Uint8Array, keyId as Uint8Array, dataKey);
   const secrets = {
-    ...(await secretsOf(directory, passphrase, recoveryCode)),
+    ...own,
+    "data key that its caller has wiped": dataKey,
+    "AEAD key of that data key's blob": blob.aeadKey,
     "added passphrase": second,
     "new passphrase": third,
   };
@@ -91,6 +117,7 @@ test("after lock no secret that we own is in the process's memory: A-25, A-26, A
   const task = {
     directory,
     needles,
+    blob: hex(blob.bytes),
     passphrase: masked(passphrase),
     second: masked(second),
     third: masked(third),
@@ -109,6 +136,9 @@ test("after lock no secret that we own is in the process's memory: A-25, A-26, A
   // The search finds what is there.
   expect(unlocked?.["root"]).toBeGreaterThan(0);
   expect(unlocked?.["blob key"]).toBeGreaterThan(0);
+  // What belongs to one call is gone when that has ended.
+  expect(unlocked?.["AEAD key of that data key's blob"]).toBe(0);
+  expect(unlocked?.["data key that its caller has wiped"]).toBe(0);
   expect(found(locked)).toEqual([]);
   expect(found(again)).toEqual([]);
   // After a root change the vault still has its CMKs, and nothing of the old root key, while it is unlocked.
