@@ -11,7 +11,7 @@ import {
 } from "node:fs/promises";
 import { join } from "node:path";
 import { describe, expect, test } from "vitest";
-import { nodeCalls } from "../../src/storage/file-system.ts";
+import { type FileStats, nodeCalls } from "../../src/storage/file-system.ts";
 import { testVaults } from "../kms/kms-vault.ts";
 import { VaultFiles } from "../../src/envelope/vault-files.ts";
 import { modeOf } from "../storage/scratch.ts";
@@ -257,6 +257,25 @@ describe("the source", () => {
       retryable: true,
     });
     expect((await namesIn(directory)).filter((name) => name.includes("cof"))).toEqual([]);
+  });
+
+  test("that has more than it says is an error, and leaves nothing", async () => {
+    const directory = await ground.scratch();
+    const { source, encrypted } = await sourceIn(directory, pattern(3 * P));
+    // As the files of /proc do, which say that they are empty.
+    const shorter = (stats: FileStats): FileStats =>
+      stats.kind === "file" ? { ...stats, size: 2 * P } : stats;
+    const files = ground.on({
+      stat: async (path) => shorter(await nodeCalls.stat(path)),
+      open: async (path, flags, mode) => {
+        const handle = await nodeCalls.open(path, flags, mode);
+        return path === source ? { ...handle, stat: async () => shorter(await handle.stat()) } : handle;
+      },
+    });
+    await expect(files.encryptFile(source, encrypted, {})).rejects.toMatchObject({
+      code: "COFFER_SOURCE_CHANGED",
+    });
+    expect(await namesIn(directory)).toEqual(["a"]);
   });
 
   test("that is no encrypted file says what it is", async () => {

@@ -1,5 +1,5 @@
 import { readFileSync } from "node:fs";
-import { mkdir, writeFile } from "node:fs/promises";
+import { mkdir, truncate, writeFile } from "node:fs/promises";
 import { execFile } from "node:child_process";
 import { join } from "node:path";
 import { promisify } from "node:util";
@@ -88,6 +88,26 @@ describe("long files in several threads", () => {
     }
     expect(await namesIn(directory)).toEqual(["a"]);
   });
+});
+
+test("an abort ends the work of the threads, not only the wait for it", async () => {
+  const directory = await ground.scratch();
+  const [source, encrypted] = [join(directory, "a"), join(directory, "a.cof")];
+  await writeFile(source, "");
+  await truncate(source, 2 ** 30);
+  const controller = new AbortController();
+  const told: number[] = [];
+  const working = threaded.encryptFile(source, encrypted, {
+    signal: controller.signal,
+    onProgress: ({ bytes }) => {
+      told.push(bytes);
+      controller.abort(new Error("no longer wanted"));
+    },
+  });
+  await expect(working).rejects.toThrow("no longer wanted");
+  // A few more stretches were under way.
+  expect(told.at(-1)).toBeLessThan(2 ** 29);
+  expect(await namesIn(directory)).toEqual(["a"]);
 });
 
 describe("threads that fail", () => {

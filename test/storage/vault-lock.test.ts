@@ -261,8 +261,8 @@ describe("the vault lock", () => {
 
   test("is taken over from a process that ended and that its parent has not yet asked about", async () => {
     const directory = await scratch();
-    // A shell that starts a child and never waits for it.
-    const parent = spawn("sh", ["-c", "sleep 0 & echo $!; exec sleep 60"]);
+    // A shell that starts a child and never waits for it: when that ends, it is another program.
+    const parent = spawn("sh", ["-c", "sleep 0.5 & echo $!; exec sleep 60"]);
     const pid = await new Promise<number>((resolve) =>
       parent.stdout.once("data", (text: Buffer) => resolve(Number(text))),
     );

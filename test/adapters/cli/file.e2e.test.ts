@@ -178,6 +178,15 @@ describe.runIf(process.platform === "linux")("contents on a terminal", () => {
   });
 });
 
+test("a terminal shows how far a long work is, and nothing of that when it is done", async () => {
+  const part = "head -c 2000000 /dev/zero";
+  const line = `(${part}; sleep 1; ${part}) | $coffer file encrypt ${VAULT.join(" ")} --key alias/default - -o slow.cof`;
+  const { code, screen } = await inTerminal(line, cwd).ended;
+  expect(code).toBe(0);
+  expect(screen).toMatch(/\d+ MiB {2}\d+ MiB\/s/u);
+  expect(screen.lastIndexOf("MiB/s")).toBeLessThan(screen.lastIndexOf("\r\u001B[K"));
+});
+
 test("the progress line tells share, size, rate and time left", () => {
   expect(progressText(512 * 1_048_576, 1219 * 1_048_576, 1000)).toBe(
     "42 %  512 of 1,219 MiB  512 MiB/s  2 s left",
