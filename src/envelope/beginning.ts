@@ -3,7 +3,7 @@
  * Source: docs/format.md#file, #key-areas [F-205] [F-213] [F-214].
  * @module
  */
-import { concat, equal, hex } from "../bytes.ts";
+import { concat, copy, equal, hex } from "../bytes.ts";
 import { AuthenticationError, MalformedError } from "../crypto/failures.ts";
 import {
   createFloe,
@@ -132,6 +132,10 @@ export interface OpenedBeginning {
   readonly context: EncryptionContext;
   /** The area that was taken. */
   readonly area: ParsedKeyArea;
+  /** Its bytes. */
+  readonly areaBytes: Uint8Array;
+  /** Offsets of areas that hold other bytes: damaged, or left behind by a change that was cut. */
+  readonly differingAreas: readonly number[];
   /** The entry that opened. */
   readonly entry: KeyEntry;
   readonly dek: Uint8Array;
@@ -170,7 +174,21 @@ export async function openBeginning(bytes: Uint8Array, fields: OpenFields): Prom
   }
   const { area, entry, dek, keys } = found;
   const headerTag = floeHeaderTag(floe.header);
-  return { head, offsets, context, area, entry, dek, headerTag, segments: new FloeSegments(keys) };
+  const areaAt = (at: number): Uint8Array => bytes.subarray(at, at + head.areaBytes);
+  const areaBytes = copy(areaAt(offsets.areas[areas.indexOf(area)] as number));
+  const differingAreas = offsets.areas.filter((at) => !equal(areaAt(at), areaBytes));
+  return {
+    head,
+    offsets,
+    context,
+    area,
+    areaBytes,
+    differingAreas,
+    entry,
+    dek,
+    headerTag,
+    segments: new FloeSegments(keys),
+  };
 }
 
 interface FloeStart {

@@ -106,7 +106,7 @@ async function workInThreads(work: BodyWork, shared: SharedProgress): Promise<vo
       keys: segments.shareKeys(),
       shared: shared.buffer,
     });
-    await performInWorkers(newJob, stop);
+    await performInWorkers(newJob, stop, signal);
     if (work.preface !== undefined) await work.destination.write(work.preface, 0);
   } finally {
     clearInterval(timer);

@@ -52,7 +52,7 @@ export async function decryptFileWith(
         await progress.finish();
         signal?.throwIfAborted();
         closeMeanwhile(source);
-        await destination.publish();
+        await destination.publish(signal);
         return { plaintextBytes: opened.plan.plaintextBytes };
       } catch (error) {
         await destination.discard();

@@ -3,7 +3,7 @@
  * @module
  */
 import { dirname } from "node:path";
-import { AlreadyExistsError, InvalidArgumentError } from "../errors.ts";
+import { AlreadyExistsError, InvalidArgumentError, IoError, isCofferError } from "../errors.ts";
 import { publishTemporary, syncFolder } from "../storage/atomic-file.ts";
 import {
   FILE_MODE,
@@ -110,10 +110,11 @@ export class DestinationFile {
 
   /**
    * Makes the content durable, gives it its name, makes the name durable. When only the last step fails, the file is in
-   * its place, and may be gone again after a power cut.
+   * its place, and may be gone again after a power cut: reason `outcome-unknown`.
+   * @param signal that ends it until the file has its name.
    * @throws AlreadyExistsError for something that appeared meanwhile. @throws IoError.
    */
-  async publish(): Promise<void> {
+  async publish(signal?: AbortSignal): Promise<void> {
     this.beginFlush();
     try {
       await this.#flushing;
@@ -124,9 +125,18 @@ export class DestinationFile {
     } catch (error) {
       throw ioError(error, "write the destination", this.path);
     }
+    signal?.throwIfAborted();
     if (this.#overwrite) await publishTemporary(this.#fs, this.temporaryPath, this.path);
     else await this.#publishWithoutReplacing();
-    await syncFolder(this.#fs, dirname(this.path));
+    try {
+      await syncFolder(this.#fs, dirname(this.path));
+    } catch (cause) {
+      const details = isCofferError(cause) ? cause.details : {};
+      throw new IoError(
+        "The destination is written and has its name, but that could not be made durable: after a power cut it may be missing, or the old one be back. Look at it before you repeat the call.",
+        { cause, details: { ...details, reason: "outcome-unknown" } },
+      );
+    }
     // Closed by now, or soon: a failure of that takes nothing back that was flushed.
     await this.handle.close().catch(() => undefined);
   }

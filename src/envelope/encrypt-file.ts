@@ -25,7 +25,7 @@ export type EncryptOptions = NewFileOptions & FileToFileOptions;
 
 /**
  * Encrypts one file into another, which is durable when the promise resolves. When it rejects, nothing is left, and
- * what was there before is as it was.
+ * what was there before is as it was; unless the reason is `outcome-unknown`, when only the name may not be durable.
  * @throws AlreadyExistsError, InvalidArgumentError, SourceChangedError, IoError, and what the key's owner answers.
  */
 export async function encryptFileWith(
@@ -63,7 +63,7 @@ export async function encryptFileWith(
         await assertUnchanged(ground.fs, source);
         signal?.throwIfAborted();
         closeMeanwhile(source);
-        await destination.publish();
+        await destination.publish(signal);
         return { plaintextBytes: plan.plaintextBytes, encryptedBytes: encryptedBytes(bytes.length, plan) };
       } finally {
         segments.close();

@@ -43,7 +43,7 @@ export interface FileInfo {
   readonly plaintextBytes: number;
   /** Of the newer of two differing key areas; empty when both are damaged. */
   readonly entries: readonly FileKeyInfo[];
-  /** True when a key area is damaged. */
+  /** True when a key area is damaged and that shows without a key; opening the file finds the rest. */
   readonly isDamaged: boolean;
 }
 

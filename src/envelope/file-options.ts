@@ -2,6 +2,7 @@
  * Options of the file functions, checked at the edge: a misspelt one must not be passed over.
  * @module
  */
+import { resolve } from "node:path";
 import {
   boolean,
   custom,
@@ -119,4 +120,9 @@ export function assertFileOptions(name: FileOptionsName, options: ContextOptions
 export function assertPath(name: string, path: unknown): asserts path is string {
   if (typeof path !== "string") throw new TypeError(`${name}: expected a path, got ${typeof path}`);
   if (path === "" || path.includes("\0")) throw new TypeError(`${name}: expected a path`);
+}
+
+/** Returns the paths as they are at the call: the working directory may be another one when the last of it is done. */
+export function pathsNow(source: string, destination: string): { source: string; destination: string } {
+  return { source: resolve(source), destination: resolve(destination) };
 }

@@ -143,12 +143,17 @@ async function openForUpdate(fs: EnvelopeGround["fs"], path: string): Promise<So
 
 async function writeAreas(
   { handle, path }: SourceFile,
-  { offsets }: OpenedEnvelope,
+  { offsets, areaBytes, differingAreas }: OpenedEnvelope,
   bytes: Uint8Array,
 ): Promise<void> {
   try {
-    for (const at of offsets.areas) {
-      await handle.write(bytes, at);
+    // What is damaged, or was left by a change that was cut, comes first: the good area is the only one until then.
+    const writes = [
+      ...differingAreas.map((at) => [areaBytes, at] as const),
+      ...offsets.areas.map((at) => [bytes, at] as const),
+    ];
+    for (const [content, at] of writes) {
+      await handle.write(content, at);
       await handle.sync();
     }
   } catch (error) {

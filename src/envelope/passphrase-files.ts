@@ -12,6 +12,7 @@ import { type FileInfo, readFileInfo } from "./file-info.ts";
 import {
   assertFileOptions,
   assertPath,
+  pathsNow,
   type ContextOptions,
   DEFAULT_SEGMENT_BYTES,
   type FileToFileOptions,
@@ -34,7 +35,7 @@ export type DecryptStreamWithoutVaultOptions = ContextOptions & UnlockOption;
 const NODE_GROUND: EnvelopeGround = {
   fs: nodeFileSystem,
   clock: Date.now,
-  // Nobody listens here: what was worked around shows in fileInfo.
+  // Nobody listens here. Where a key area is visibly damaged, fileInfo says so.
   report: () => undefined,
   mayUseWorkers: true,
 };
@@ -66,7 +67,7 @@ export async function encryptFileOn(
     assertPath("source", source);
     assertPath("destination", destination);
     assertFileOptions("encryptFileWithout", options);
-    return encryptFileWith(ground, access, { source, destination }, options);
+    return encryptFileWith(ground, access, pathsNow(source, destination), ownOptions(options));
   });
 }
 
@@ -94,7 +95,7 @@ export async function decryptFileOn(
     assertPath("source", source);
     assertPath("destination", destination);
     assertFileOptions("decryptFileWithout", options);
-    return decryptFileWith(ground, access, { source, destination }, options);
+    return decryptFileWith(ground, access, pathsNow(source, destination), ownOptions(options));
   });
 }
 
@@ -133,6 +134,14 @@ export function decryptStream(options: DecryptStreamWithoutVaultOptions): ByteSt
 export async function fileInfo(path: string): Promise<FileInfo> {
   assertPath("path", path);
   return readFileInfo(nodeFileSystem, path);
+}
+
+/** Read once: from here on the caller may change what was given. */
+function ownOptions<Options extends ContextOptions>(options: Options): Options {
+  const { encryptionContext } = options;
+  return encryptionContext === undefined
+    ? { ...options }
+    : { ...options, encryptionContext: { ...encryptionContext } };
 }
 
 function accessFor({ clock, report }: EnvelopeGround, { unlock }: UnlockOption): KeyAccess {

@@ -13,6 +13,7 @@ import { type FileInfo, readFileInfo } from "./file-info.ts";
 import {
   assertFileOptions,
   assertPath,
+  pathsNow,
   type ContextOptions,
   DEFAULT_SEGMENT_BYTES,
   type FileToFileOptions,
@@ -86,7 +87,8 @@ export class VaultFiles {
     assertPath("destination", destination);
     assertFileOptions("encryptFile", options);
     const access = vaultAccess(this.#host.kms(), options.keyId);
-    return this.#run(options, (given) => encryptFileWith(this.#host, access, { source, destination }, given));
+    const paths = pathsNow(source, destination);
+    return this.#run(options, (given) => encryptFileWith(this.#host, access, paths, given));
   }
 
   /**
@@ -104,7 +106,8 @@ export class VaultFiles {
     assertPath("destination", destination);
     assertFileOptions("decryptFile", options);
     const access = vaultAccess(this.#host.kms());
-    return this.#run(options, (given) => decryptFileWith(this.#host, access, { source, destination }, given));
+    const paths = pathsNow(source, destination);
+    return this.#run(options, (given) => decryptFileWith(this.#host, access, paths, given));
   }
 
   /**

@@ -50,8 +50,9 @@ interface Pending {
 class FileWorker {
   readonly #worker: Worker;
   readonly #pending = new Map<number, Pending>();
-  /** Jobs that wait for the thread to be there. */
+  /** Jobs that wait for the thread to be there, and for the ones before them: it has one at a time. */
   readonly #unsent: WorkerJob[] = [];
+  #current: number | undefined;
   readonly #starting: NodeJS.Timeout;
   readonly #onEnd: (worker: FileWorker) => void;
   #isReady = false;
@@ -81,18 +82,37 @@ class FileWorker {
       this.#pending.set(job.id, { resolve, reject });
       // While there is work the process waits for it.
       this.#worker.ref();
-      if (this.#isReady && !this.#isGone) this.#send(job);
-      else this.#unsent.push(job);
+      this.#unsent.push(job);
       if (this.#isGone) this.#gone();
+      else this.#sendNext();
     });
+  }
+
+  /** Takes back a job that has not begun, so that nobody waits for those before it. It counts as done. */
+  drop(id: number): void {
+    const at = this.#unsent.findIndex((job) => job.id === id);
+    if (at < 0) return;
+    for (const { keys } of this.#unsent.splice(at, 1)) wipe(keys.messageKey);
+    this.#settled(id)?.resolve();
   }
 
   end(): void {
     void this.#worker.terminate();
   }
 
-  #send(job: WorkerJob): void {
+  #sendNext(): void {
+    if (!this.#isReady || this.#current !== undefined) return;
+    const job = this.#unsent.shift();
+    if (job === undefined) return;
+    this.#current = job.id;
     this.#worker.postMessage(job, [job.keys.messageKey.buffer]);
+  }
+
+  #settled(id: number): Pending | undefined {
+    const pending = this.#pending.get(id);
+    this.#pending.delete(id);
+    if (this.#pending.size === 0) this.#worker.unref();
+    return pending;
   }
 
   #take(answer: WorkerAnswer): void {
@@ -104,12 +124,12 @@ class FileWorker {
       }
       clearTimeout(this.#starting);
       this.#isReady = true;
-      for (const job of this.#unsent.splice(0)) this.#send(job);
+      this.#sendNext();
       return;
     }
-    const pending = this.#pending.get(answer.id);
-    this.#pending.delete(answer.id);
-    if (this.#pending.size === 0) this.#worker.unref();
+    const pending = this.#settled(answer.id);
+    this.#current = undefined;
+    this.#sendNext();
     if (answer.failure === undefined) pending?.resolve();
     else pending?.reject(fromFailure(answer.failure));
   }
@@ -189,26 +209,37 @@ let lastJob = 0;
 
 /**
  * Lets all workers work on one body, each with a job of its own making. When it rejects, none of them works on it any
- * more.
+ * more. Jobs that have not begun when `signal` aborts count as done.
  * @throws WorkerUnavailableError when none could be started; else the first failure.
  */
 export async function performInWorkers(
   newJob: (id: number) => WorkerJob,
   onFailure: () => void,
+  signal?: AbortSignal,
 ): Promise<void> {
   await pool.use(async (workers) => {
     if (workers.length === 0) throw new WorkerUnavailableError("no worker could be started");
-    const results = await Promise.allSettled(
-      workers.map(async (worker) => {
-        lastJob += 1;
-        try {
-          await worker.perform(newJob(lastJob));
-        } catch (error) {
-          if (!(error instanceof WorkerUnavailableError)) onFailure();
-          throw error;
+    const jobs = workers.map((worker) => {
+      lastJob += 1;
+      return { worker, id: lastJob };
+    });
+    const dropWaiting = (): void => {
+      for (const { worker, id } of jobs) worker.drop(id);
+    };
+    const working = jobs.map(async ({ worker, id }) => {
+      try {
+        await worker.perform(newJob(id));
+      } catch (error) {
+        if (!(error instanceof WorkerUnavailableError)) {
+          onFailure();
+          dropWaiting();
         }
-      }),
-    );
+        throw error;
+      }
+    });
+    signal?.addEventListener("abort", dropWaiting, { once: true });
+    const results = await Promise.allSettled(working);
+    signal?.removeEventListener("abort", dropWaiting);
     const failures = results
       .filter((result) => result.status === "rejected")
       .map(({ reason }): unknown => reason);

@@ -8,6 +8,7 @@ import { addAbortSignal, Readable } from "node:stream";
 import type { ReadableStream } from "node:stream/web";
 import {
   type ByteStreamPair,
+  CofferError,
   decryptFile,
   decryptStream,
   encryptFile,
@@ -190,25 +191,44 @@ function readable(path: string, signal: AbortSignal, progress: ProgressLine): Re
   return Readable.toWeb(
     Readable.from(
       (async function* (): AsyncGenerator<Uint8Array> {
+        let before: FileFacts | undefined;
+        let bytes = 0;
         try {
-          const totalBytes = path === "-" ? undefined : await lengthOf(path);
-          let bytes = 0;
+          before = path === "-" ? undefined : await factsOf(path);
           for await (const piece of source as AsyncIterable<Uint8Array>) {
             yield piece;
             bytes += piece.length;
-            progress.tell(bytes, totalBytes);
+            progress.tell(bytes, before?.size);
           }
         } catch (error) {
           throw fileError("read", named, error);
         }
+        if (before !== undefined) await assertUnchanged(path, before, bytes);
       })(),
       { objectMode: false },
     ),
   ) as ReadableStream<Uint8Array>;
 }
 
-/** Of a regular file, in bytes: a device or a pipe has none. */
-async function lengthOf(path: string): Promise<number | undefined> {
+/** What tells a regular file's content: a device or a pipe has none of it. */
+interface FileFacts {
+  readonly size: number;
+  readonly mtimeMs: number;
+  readonly ino: number;
+}
+
+async function factsOf(path: string): Promise<FileFacts | undefined> {
   const stats = await stat(path);
-  return stats.isFile() ? stats.size : undefined;
+  return stats.isFile() ? stats : undefined;
+}
+
+/** Half of one content and half of another must not pass for a file, though the bytes are on their way. */
+async function assertUnchanged(path: string, before: FileFacts, bytes: number): Promise<void> {
+  const now = await factsOf(path).catch(() => undefined);
+  const isSame = now?.size === before.size && now.mtimeMs === before.mtimeMs && now.ino === before.ino;
+  if (isSame && bytes === before.size) return;
+  throw new CofferError(
+    "COFFER_SOURCE_CHANGED",
+    "The source changed while it was read: what was written is not to be used. Stop what writes it, and try again.",
+  );
 }
