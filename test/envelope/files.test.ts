@@ -259,6 +259,28 @@ describe("the source", () => {
     expect((await namesIn(directory)).filter((name) => name.includes("cof"))).toEqual([]);
   });
 
+  test("named by a relative path is the one of the call, wherever the process goes meanwhile", async () => {
+    const [directory, elsewhere] = [await ground.scratch(), await ground.scratch()];
+    await sourceIn(directory, pattern(P));
+    const before = process.cwd();
+    const files = ground.on({
+      open: async (path, flags, mode) => {
+        const handle = await nodeCalls.open(path, flags, mode);
+        process.chdir(elsewhere);
+        return handle;
+      },
+    });
+    try {
+      process.chdir(directory);
+      await files.encryptFile("a", "a.cof", {});
+      process.chdir(directory);
+      await files.decryptFile("a.cof", "b", {});
+    } finally {
+      process.chdir(before);
+    }
+    expect([await namesIn(directory), await namesIn(elsewhere)]).toEqual([["a", "a.cof", "b"], []]);
+  });
+
   test("that has more than it says is an error, and leaves nothing", async () => {
     const directory = await ground.scratch();
     const { source, encrypted } = await sourceIn(directory, pattern(3 * P));

@@ -3,7 +3,7 @@
  * there too. A simulated power cut would need a simulated drive; the order of the calls is what decides.
  * @module
  */
-import { writeFile } from "node:fs/promises";
+import { readFile, writeFile } from "node:fs/promises";
 import { basename } from "node:path";
 import { describe, expect, test } from "vitest";
 import {
@@ -82,6 +82,44 @@ describe.each([
       expect(log.slice(flushed + 1)).toEqual([...naming, "flush folder …", "flush folder"]);
     },
   );
+});
+
+describe.each(["encryptFile", "decryptFile"] as const)("%s", (operation) => {
+  async function begun(): Promise<{ from: string; to: string }> {
+    const { source, encrypted, decrypted } = await sourceIn(await ground.scratch(), pattern(P));
+    await ground.files.encryptFile(source, encrypted, {});
+    await writeFile(decrypted, "old");
+    return { from: operation === "encryptFile" ? source : encrypted, to: decrypted };
+  }
+
+  /** Calls whose flush of a new file, or of a folder, is `flush`. */
+  function flushing(of: "file" | "folder", flush: () => Promise<void>): Partial<FileSystemCalls> {
+    return {
+      open: async (path, flags, mode) => {
+        const handle = await nodeCalls.open(path, flags, mode);
+        const isFolder = flags === OPEN_DIRECTORY;
+        if (isFolder !== (of === "folder")) return handle;
+        return { ...handle, sync: flush };
+      },
+    };
+  }
+
+  test("that is ended while it is flushed leaves the old destination", async () => {
+    const { from, to } = await begun();
+    const controller = new AbortController();
+    const files = ground.on(flushing("file", async () => controller.abort(new Error("no longer wanted"))));
+    const working = files[operation](from, to, { overwrite: true, signal: controller.signal });
+    await expect(working).rejects.toThrow("no longer wanted");
+    expect(await readFile(to, "utf8")).toBe("old");
+  });
+
+  test("whose name cannot be made durable says that its outcome is unknown", async () => {
+    const { from, to } = await begun();
+    const broken = (): Promise<void> => Promise.reject(Object.assign(new Error("broken"), { code: "EIO" }));
+    await expect(
+      ground.on(flushing("folder", broken))[operation](from, to, { overwrite: true }),
+    ).rejects.toMatchObject({ code: "COFFER_IO", reason: "outcome-unknown", details: { errno: "EIO" } });
+  });
 });
 
 test.each(["rewrapFile", "shareFile", "unshareFile"] as const)(

@@ -100,6 +100,35 @@ describe("rewrapFile", () => {
     }
   });
 
+  test("killed again while it heals, or where one area had rotted before, leaves a file that opens [F-211]", async () => {
+    const begun = [
+      ...[0, 1].flatMap((write) => [20, 100].map((afterBytes) => ({ write, afterBytes }))),
+      undefined,
+    ];
+    for (const [n, first] of begun.entries()) {
+      for (let kills = 0; kills < 3; kills++) {
+        const path = await copied();
+        if (first === undefined) {
+          const bytes = await bytesOf(path);
+          bytes[512 + 2048 + 100] = (bytes[512 + 2048 + 100] as number) ^ 1;
+          await writeFile(path, bytes);
+        } else {
+          await ground
+            .on(dyingAt(first))
+            .rewrapFile(path, { keyId: otherKey })
+            .catch(() => undefined);
+        }
+        const killed = ground.on(dyingAt({ write: kills, afterBytes: 70 }));
+        await expect(killed.rewrapFile(path, { keyId: otherKey })).rejects.toMatchObject({
+          code: "COFFER_IO",
+        });
+        expect(await opens(path), `state ${n}, then write ${kills}`).toBe(true);
+        await ground.files.rewrapFile(path, { keyId: otherKey });
+        expect(await idsOf(path)).toEqual([otherKey]);
+      }
+    }
+  });
+
   test("refuses a file whose end is not authentic, and changes nothing", async () => {
     const path = await copied();
     const bytes = (await bytesOf(path)).slice(0, -1);

@@ -110,6 +110,29 @@ test("an abort ends the work of the threads, not only the wait for it", async ()
   expect(await namesIn(directory)).toEqual(["a"]);
 });
 
+test("an abort of a file that waits for the threads does not wait for the one before it", async () => {
+  const directory = await ground.scratch();
+  const { source, encrypted } = await sourceIn(directory, plaintext);
+  await writeFile(join(directory, "long"), "");
+  await truncate(join(directory, "long"), 2 ** 31);
+  const [before, waiting] = [new AbortController(), new AbortController()];
+  let isBeforeDone = false;
+  const first = threaded
+    .encryptFile(join(directory, "long"), join(directory, "long.cof"), {
+      signal: before.signal,
+      // By then the threads are at work.
+      onProgress: () => waiting.abort(new Error("second")),
+    })
+    .catch((error: unknown) => error)
+    .finally(() => (isBeforeDone = true));
+  const second = threaded.encryptFile(source, encrypted, { signal: waiting.signal });
+  await expect(second).rejects.toThrow("second");
+  expect(isBeforeDone).toBe(false);
+  before.abort(new Error("first"));
+  expect(await first).toMatchObject({ message: "first" });
+  expect(await namesIn(directory)).toEqual(["a", "long"]);
+});
+
 describe("threads that fail", () => {
   test("that cannot be started are done without, and a warning says so", async () => {
     useFileWorker(new URL("file:///nowhere/file-worker.js"));

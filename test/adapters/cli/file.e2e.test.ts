@@ -178,6 +178,15 @@ describe.runIf(process.platform === "linux")("contents on a terminal", () => {
   });
 });
 
+test("a source that changes on its way into a pipe is an error", async () => {
+  await writeFile(join(cwd, "growing"), pattern(8_000_000));
+  const reader = "{ head -c 1000; echo x >>growing; cat; } >/dev/null";
+  const line = `{ $coffer file encrypt ${VAULT.join(" ")} --key alias/default growing; echo "code $?" >&2; } | ${reader}`;
+  const { screen } = await inTerminal(line, cwd).ended;
+  expect(screen).toContain("COFFER_SOURCE_CHANGED");
+  expect(screen).toContain("code 1");
+});
+
 test("a terminal shows how far a long work is, and nothing of that when it is done", async () => {
   const part = "head -c 2000000 /dev/zero";
   const line = `(${part}; sleep 1; ${part}) | $coffer file encrypt ${VAULT.join(" ")} --key alias/default - -o slow.cof`;
