@@ -238,6 +238,8 @@ export async function performInWorkers(
       }
     });
     signal?.addEventListener("abort", dropWaiting, { once: true });
+    // Starting threads took a few turns.
+    if (signal?.aborted === true) dropWaiting();
     const results = await Promise.allSettled(working);
     signal?.removeEventListener("abort", dropWaiting);
     const failures = results
