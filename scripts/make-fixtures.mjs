@@ -546,6 +546,7 @@ function files() {
   const given = { material: hex(root), keyId: hex(keyId), slotSecret: hex(slotSecret) };
   const made = (length, options = {}) => {
     const { id = counting(0xf0, 16), stored = true, generation = 1, seal = 1 } = options;
+    const { entriesOf = (blob, slot) => [blob, slot], isLastEmpty = false } = options;
     const cec = encodeContext(context);
     const head = encodeFileHead({
       fileId: id,
@@ -566,7 +567,7 @@ function files() {
     const kek = keys.fileSlotKek(slotSecret, id, new Uint8Array(16).fill(7));
     const sealed = sealWithSalt(kek, salt(2), keys.fileSlotContext(id, headerBytes), dek);
     const slot = { kind: "slot", headerBytes, sealed };
-    const entries = [blobEntry(blob), slot];
+    const entries = entriesOf(blobEntry(blob), slot);
     const area = encodeKeyArea({ generation, entries, areaBytes: AREA }, keys.fileAreaKey(dek, id), head);
     const input = { aad: keys.fileBodyAad(head, cec), segmentBytes: E };
     const floe = createFloeWithIv(keys.fileBodyKey(dek, id), input, counting(0x80, 32));
@@ -575,8 +576,10 @@ function files() {
     const parts = [];
     for (let at = 0, position = 0; at === 0 || at < length; at += P, position++) {
       const piece = plain(length).subarray(at, at + P);
-      parts.push(segments.seal({ position, isLast: at + P >= length }, piece));
+      const isLast = at + P >= length && !isLastEmpty;
+      parts.push(segments.seal({ position, isLast }, piece));
     }
+    if (isLastEmpty) parts.push(segments.seal({ position: parts.length, isLast: true }, new Uint8Array(0)));
     return concat(head, area, area, floe.header, ...parts);
   };
   const shown = (length) => ({ ...given, length, sha256: hex(sha256(plain(length))) });
@@ -664,6 +667,29 @@ function files() {
     made(2 * P + 1).subarray(SEGMENTS + E, SEGMENTS + 2 * E),
   ];
   fixture("file", "segments_swapped", concat(two.subarray(0, SEGMENTS), second, first, tail), closed);
+  fixture("file", "segment_doubled", concat(two.subarray(0, SEGMENTS), first, first, tail), closed);
+  fixture("file", "segment_appended", concat(two, tail), closed);
+  const foreign = made(P + 1, { id: counting(0xe0, 16) }).subarray(SEGMENTS, SEGMENTS + E);
+  fixture("file", "segment_of_another_file", concat(two.subarray(0, SEGMENTS), foreign, tail), closed);
+
+  fixture("file", "flag_without_context", changed(made(1, { stored: false }), 11, 1), bad("preamble"));
+  fixture("file", "context_without_flag", changed(good, 11, 0), bad("preamble"));
+  fixture("file", "age_file", utf8(`age-encryption.org/v1\n${"x".repeat(100)}`), bad("age"));
+  const twice = { entriesOf: (blob, slot) => [blob, slot, slot] };
+  fixture("file", "areas_two_entries_of_one_id", made(1, twice), bad("key-areas"));
+  const strange = { kind: "unknown", type: 9, value: counting(0, 20) };
+  fixture(
+    "file",
+    "unknown_entry_type",
+    made(1, { entriesOf: (...known) => [strange, ...known] }),
+    success({ ...shown(1), damage: false }),
+  );
+  fixture(
+    "file",
+    "last_segment_empty",
+    made(P, { isLastEmpty: true }),
+    success({ ...shown(P), damage: false }),
+  );
 }
 
 /** Adds the hashes of new files to the list; what is listed stays as it is. */
