@@ -114,7 +114,7 @@ async function write(
     file.beginFlush();
     await progress.finish();
     signal.throwIfAborted();
-    await file.publish();
+    await file.publish(signal);
     return at;
   } catch (error) {
     await file.discard();

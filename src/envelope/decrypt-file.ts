@@ -21,7 +21,8 @@ export interface DecryptedFile {
 
 /**
  * Decrypts one file into another, of mode 0600, which is durable when the promise resolves. When it rejects, nothing
- * is left, and what was there before is as it was. Plaintext that a killed process left for this destination is removed
+ * is left, and what was there before is as it was; unless the reason is `outcome-unknown`, when only the name may not be
+ * durable. Plaintext that a killed process left for this destination is removed
  * where that is certain.
  * @throws InvalidCiphertextError, one answer for whatever is wrong once a key is involved. @throws AlreadyExistsError,
  *   InvalidArgumentError, UnsupportedFormatError, WrongSecretError, SourceChangedError, IoError.

@@ -41,8 +41,8 @@ const NODE_GROUND: EnvelopeGround = {
 };
 
 /**
- * Encrypts a file for a passphrase, or for a token. Durable when the promise resolves; when it rejects, nothing is left, and what was
- * there before is as it was. Takes about half a second for a passphrase; a
+ * Encrypts a file for a passphrase, or for a token. Durable when the promise resolves; when it rejects, nothing is left, and
+ * what was there before is as it was, unless the reason is `outcome-unknown`, when only the name may not be durable. Takes about half a second for a passphrase; a
  * token must be there, as its key is tried once.
  * @throws AlreadyExistsError, InvalidArgumentError, SourceChangedError, OutOfMemoryError, IoError.
  * @example

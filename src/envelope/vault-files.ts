@@ -72,7 +72,8 @@ export class VaultFiles {
 
   /**
    * Encrypts one file into another, of mode 0600, durable when the promise resolves. When it rejects, nothing is left,
-   * and what was there before is as it was.
+   * and what was there before is as it was; unless the reason is `outcome-unknown`: then the new file is in its place,
+   * and only its name may not be durable.
    * @throws AlreadyExistsError unless `overwrite`. @throws InvalidArgumentError reason `same-file`.
    * @throws SourceChangedError when the source does not stay as it was. @throws IoError.
    * @example
@@ -93,7 +94,7 @@ export class VaultFiles {
 
   /**
    * Decrypts one file into another, of mode 0600. Nothing appears under the destination's name before all of it is
-   * verified and durable.
+   * verified and durable. When it rejects it is as with {@link VaultFiles.encryptFile}.
    * @throws InvalidCiphertextError, one answer for whatever is wrong once a key is involved; before, with a `reason`.
    * @throws UnsupportedFormatError, AlreadyExistsError, InvalidArgumentError, SourceChangedError, IoError.
    */
